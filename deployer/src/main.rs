@@ -1,0 +1,2 @@
+//! deployer
+fn main() {}

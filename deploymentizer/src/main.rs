@@ -1,0 +1,2 @@
+//! deploymentizer
+fn main() {}

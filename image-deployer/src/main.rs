@@ -1,0 +1,2 @@
+//! image-deployer
+fn main() {}
