@@ -1,1 +1,3 @@
 //! The `manifest` crate.
+
+pub mod yaml;
