@@ -1,0 +1,101 @@
+//! One printer: results to stdout, narration to stderr.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use serde::Serialize;
+
+use crate::Failure;
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON document.
+    Json,
+    /// One JSON document a line, as things happen.
+    Ndjson,
+}
+
+/// Where a program's words go.
+#[derive(Clone, Copy, Debug)]
+pub struct Printer {
+    format: Format,
+    quiet: bool,
+    colour: bool,
+}
+
+impl Printer {
+    /// A printer. Colour is used on a terminal only, and not when `no_colour` (the environment's `NO_COLOR`, or a dumb
+    /// terminal) says so.
+    pub fn new(format: Format, quiet: bool, no_colour: bool) -> Self {
+        Self { format, quiet, colour: !no_colour && io::stderr().is_terminal() }
+    }
+
+    /// The format of results.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Whether a person is watching stderr, so that it may be redrawn.
+    pub fn is_interactive(&self) -> bool {
+        !self.quiet && io::stderr().is_terminal()
+    }
+
+    /// A piece of the result, to stdout, as it is.
+    ///
+    /// A reader that closed the pipe (`| head`) is not an error: the rest is dropped.
+    pub fn result(&self, text: &str) {
+        let mut out = io::stdout().lock();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+
+    /// A result as JSON: pretty for [`Format::Json`], one line for [`Format::Ndjson`].
+    pub fn json(&self, value: &impl Serialize) {
+        let text = match self.format {
+            Format::Ndjson => serde_json::to_string(value),
+            Format::Json | Format::Text => serde_json::to_string_pretty(value),
+        };
+        let text = text.expect("results are maps with text keys, which always serialise");
+        self.result(&format!("{text}\n"));
+    }
+
+    /// Narration, to stderr; nothing with `--quiet`.
+    pub fn say(&self, line: &str) {
+        if !self.quiet {
+            self.stderr(line);
+        }
+    }
+
+    /// Something the user should know that stops nothing.
+    pub fn warn(&self, line: &str) {
+        self.stderr(&self.labelled("warning", "33", line));
+    }
+
+    /// Everything that is wrong, to stderr, even with `--quiet`; as JSON on stdout too when that is the format, so
+    /// that a script has one document to read whatever happened.
+    pub fn failure(&self, failure: &Failure) {
+        for problem in &failure.problems {
+            self.stderr(&self.labelled("error", "31", &problem.to_string()));
+        }
+        if self.format != Format::Text {
+            self.json(&serde_json::json!({
+                "version": 1,
+                "exitCode": failure.exit.code(),
+                "errors": failure.problems,
+            }));
+        }
+    }
+
+    fn labelled(&self, label: &str, colour: &str, text: &str) -> String {
+        match self.colour {
+            true => format!("\u{1b}[1;{colour}m{label}:\u{1b}[0m {text}"),
+            false => format!("{label}: {text}"),
+        }
+    }
+
+    fn stderr(&self, line: &str) {
+        // Nobody is left to tell when stderr is closed.
+        let _ = writeln!(io::stderr().lock(), "{line}");
+    }
+}
