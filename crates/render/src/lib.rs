@@ -1,1 +1,4 @@
 //! The `render` crate.
+
+pub mod js;
+pub mod mustache;
