@@ -214,11 +214,12 @@ impl<'a> Tip<'a> {
                 files.push(path);
                 continue;
             }
-            if !self.store.has(&id) {
-                let want =
-                    if whole { Want::Objects(std::slice::from_ref(&id)) } else { Want::TreesBelow(top) };
+            if !whole && !self.store.has(&id) {
                 whole = true;
-                self.session.fetch(want, self.store)?;
+                self.session.fetch(Want::TreesBelow(top), self.store)?;
+            }
+            if !self.store.has(&id) {
+                self.session.fetch(Want::Objects(&[id]), self.store)?;
             }
             let tree = self.store.objects.get(&id).ok_or_else(|| unusable(&path, "its tree did not come"))?;
             let mut below = Vec::new();
