@@ -12,8 +12,10 @@
 // Test code: a panic here is a failed test, which is what is wanted.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod clusters;
 mod run;
 mod tree;
 
+pub use clusters::{Clusters, REAL_CLUSTERS, fresh_name};
 pub use run::{Answer, Call, Sandbox, built_binary, program, workspace_root};
 pub use tree::{copy_tree, read_tree, tree_listing, write_tree};
