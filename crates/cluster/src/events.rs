@@ -1,0 +1,118 @@
+//! What happens while a run goes on, as values: narrated by the caller, in any order between clusters, in order within one.
+
+use jiff::Timestamp;
+use manifest::{ClusterName, ObjectRef};
+use serde::Serialize;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Something that happened on one cluster.
+#[derive(Clone, Debug, Serialize)]
+pub struct Event {
+    /// Where.
+    pub cluster: ClusterName,
+    /// When.
+    pub time: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub what: Happening,
+}
+
+/// What happened.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Happening {
+    /// The cluster's turn has come.
+    Started,
+    /// The server has answered.
+    Connected,
+    /// It is known what is to be done.
+    Planned {
+        /// Objects by action.
+        counts: crate::outcome::Counts,
+    },
+    /// A request is repeated after a pause.
+    Retrying {
+        /// The request.
+        what: String,
+        /// The try that failed, from 1.
+        attempt: u32,
+        /// Milliseconds until the next.
+        pause_ms: u64,
+        /// What it ran into.
+        because: String,
+    },
+    /// The server, or we, find something unusual.
+    Warning {
+        /// About which object.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        object: Option<ObjectRef>,
+        /// The text.
+        text: String,
+    },
+    /// A phase of the apply begins.
+    Phase {
+        /// Its name.
+        phase: &'static str,
+        /// How many objects it writes.
+        objects: usize,
+    },
+    /// One object has come to its end.
+    Object {
+        /// Which.
+        object: ObjectRef,
+        /// How it ended.
+        result: crate::outcome::ObjectResult,
+    },
+    /// The wait for readiness goes on.
+    Waiting {
+        /// Ready so far.
+        ready: usize,
+        /// To be ready in all.
+        total: usize,
+        /// What is still missing, worst first.
+        pending: Vec<Pending>,
+    },
+    /// The cluster is through.
+    Finished {
+        /// How it ended.
+        state: crate::outcome::ClusterState,
+        /// Seconds since it started.
+        seconds: f64,
+    },
+}
+
+/// An object that is waited for.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct Pending {
+    /// Which.
+    pub object: ObjectRef,
+    /// What it lacks.
+    pub reason: String,
+}
+
+/// Where one cluster's events go.
+#[derive(Clone, Debug)]
+pub struct Events {
+    cluster: ClusterName,
+    to: Option<UnboundedSender<Event>>,
+}
+
+impl Events {
+    /// Events of `cluster`, sent to `to`.
+    pub fn new(cluster: ClusterName, to: UnboundedSender<Event>) -> Self {
+        Self { cluster, to: Some(to) }
+    }
+
+    /// Nobody listens.
+    pub fn unheard(cluster: ClusterName) -> Self {
+        Self { cluster, to: None }
+    }
+
+    /// Tells that something happened. A listener that has gone is no reason to stop.
+    pub fn emit(&self, what: Happening) {
+        if let Some(to) = &self.to {
+            let _ = to.send(Event { cluster: self.cluster.clone(), time: Timestamp::now(), what });
+        }
+    }
+}
