@@ -1,1 +1,5 @@
-//! The `cluster` crate.
+//! The Kubernetes API.
+pub mod connect;
+pub mod events;
+pub mod outcome;
+pub mod plan;

@@ -17,9 +17,15 @@
 
 pub mod config;
 pub mod image;
+pub mod load;
 pub mod names;
+pub mod object;
+pub mod selector;
 pub mod yaml;
 
 pub use config::{ConfigError, KitConfig, PluginConfig};
 pub use image::{ImageRef, ImageRefError, tag_safe};
+pub use load::{LoadError, load_dir};
 pub use names::{ClusterName, ClusterNameError, ObjectRef};
+pub use object::{Object, Place};
+pub use selector::{Selector, SelectorError};
