@@ -144,7 +144,10 @@ pub fn load_file(path: &Path) -> Result<Vec<Object>, Vec<LoadError>> {
     let bytes =
         std::fs::read(path).map_err(|source| vec![LoadError::Read { path: path.to_owned(), source }])?;
     let text = String::from_utf8(bytes).map_err(|error| {
-        vec![LoadError::Read { path: path.to_owned(), source: std::io::Error::other(format!("not UTF-8: {error}")) }]
+        vec![LoadError::Read {
+            path: path.to_owned(),
+            source: std::io::Error::other(format!("not UTF-8: {error}")),
+        }]
     })?;
     parse_objects(&text, &path.display().to_string())
 }
@@ -244,7 +247,11 @@ impl Reader {
     fn metadata(&mut self, metadata: &Node) {
         if metadata.get("name").is_none() && metadata.get("generateName").is_some() {
             let hint = "give it a `name`: kit gives a changed Job a new one by itself";
-            self.fail(metadata, "`metadata.generateName` would make a new object on every deploy", Some(hint));
+            self.fail(
+                metadata,
+                "`metadata.generateName` would make a new object on every deploy",
+                Some(hint),
+            );
         } else if let Some(name) = self.required(metadata, "name", "metadata.name")
             && (name.contains(['/', '%']) || name == "." || name == "..")
         {
@@ -331,7 +338,8 @@ mod tests {
     fn an_object_that_two_files_define_is_an_error_that_names_both() {
         let dir = tempfile::tempdir().unwrap();
         let object = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\n";
-        for (name, text) in [("a.yaml", object), ("sub/b.yml", object), (".hidden.yaml", "nonsense: ["), ("README.md", "x")]
+        for (name, text) in
+            [("a.yaml", object), ("sub/b.yml", object), (".hidden.yaml", "nonsense: ["), ("README.md", "x")]
         {
             let path = dir.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -290,7 +290,10 @@ impl Connection {
     async fn attempt(&self, call: &Call, attempt: u32) -> Attempt {
         let remaining = self.deadline.saturating_duration_since(Instant::now());
         if remaining.is_zero() {
-            return Attempt::Fatal(CallError::Late { attempts: attempt - 1, last: "nothing was sent".into() });
+            return Attempt::Fatal(CallError::Late {
+                attempts: attempt - 1,
+                last: "nothing was sent".into(),
+            });
         }
         let limit = call.timeout.unwrap_or(self.options.request_timeout).min(remaining);
         let unreachable = |trouble: Trouble| {
@@ -342,9 +345,7 @@ impl Connection {
 fn judge(call: &Call, attempt: u32, code: u16, headers: &HeaderMap, body: &[u8]) -> Attempt {
     if (200..300).contains(&code) {
         return match serde_json::from_slice::<Value>(body) {
-            Ok(value) => {
-                Attempt::Done(Reply { code, value, warnings: warnings(headers), attempts: attempt })
-            }
+            Ok(value) => Attempt::Done(Reply { code, value, warnings: warnings(headers), attempts: attempt }),
             // A body that ends early, or a proxy's page: ask again.
             Err(error) => Attempt::Again {
                 last: CallError::Unreachable {
@@ -437,7 +438,8 @@ mod tests {
         headers.append("retry-after", "7".parse().unwrap());
         let Attempt::Again { pause, .. } = judge(&call, 1, 429, &headers, b"") else { panic!() };
         assert_eq!(pause, Some(Duration::from_secs(7)));
-        let body = br#"{"code":409,"reason":"Conflict","details":{"causes":[{"reason":"FieldManagerConflict"}]}}"#;
+        let body =
+            br#"{"code":409,"reason":"Conflict","details":{"causes":[{"reason":"FieldManagerConflict"}]}}"#;
         assert!(matches!(judge(&call, 1, 409, &HeaderMap::new(), body), Attempt::Fatal(_)));
         let body = br#"{"code":409,"reason":"Conflict","message":"the object has been modified"}"#;
         assert!(matches!(judge(&call, 1, 409, &HeaderMap::new(), body), Attempt::Again { .. }));

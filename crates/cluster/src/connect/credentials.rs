@@ -98,7 +98,9 @@ impl CredentialsError {
                 Some(install_hint.clone().unwrap_or_else(|| format!("command -v {command}")))
             }
             Self::AuthProvider { provider, .. } => Some(match provider.as_str() {
-                "gcp" => "gcloud container clusters get-credentials NAME (with gke-gcloud-auth-plugin)".into(),
+                "gcp" => {
+                    "gcloud container clusters get-credentials NAME (with gke-gcloud-auth-plugin)".into()
+                }
                 "azure" => "kubelogin convert-kubeconfig".into(),
                 _ => "use an `exec` credential plugin".into(),
             }),
@@ -328,12 +330,8 @@ fn identity(
     match (certificate, key) {
         (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
         (None, None) => Ok(None),
-        (Some(_), None) => {
-            Err(CredentialsError::HalfPair { user: name(), has: "certificate", lacks: "key" })
-        }
-        (None, Some(_)) => {
-            Err(CredentialsError::HalfPair { user: name(), has: "key", lacks: "certificate" })
-        }
+        (Some(_), None) => Err(CredentialsError::HalfPair { user: name(), has: "certificate", lacks: "key" }),
+        (None, Some(_)) => Err(CredentialsError::HalfPair { user: name(), has: "key", lacks: "certificate" }),
     }
 }
 
@@ -394,5 +392,10 @@ impl<T: secrecy::ExposeSecret<str>> ExposeText for T {
 
 fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines[lines.len().saturating_sub(count)..].join(" / ").chars().filter(|c| !c.is_control()).take(400).collect()
+    lines[lines.len().saturating_sub(count)..]
+        .join(" / ")
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(400)
+        .collect()
 }

@@ -97,9 +97,9 @@ pub(super) fn client(
 }
 
 fn tunnel<C>(proxy: Uri, connector: C) -> Tunnel<C> {
-    let user = proxy.authority().and_then(|authority| {
-        authority.as_str().rsplit_once('@').map(|(user, _)| percent_decoded(user))
-    });
+    let user = proxy
+        .authority()
+        .and_then(|authority| authority.as_str().rsplit_once('@').map(|(user, _)| percent_decoded(user)));
     let tunnel = Tunnel::new(proxy, connector);
     match user.map(|user| HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(user)))) {
         Some(Ok(mut header)) => {
@@ -160,9 +160,9 @@ pub(super) fn ca_pem(cluster: &Cluster) -> Result<Option<Vec<u8>>, ConnectError>
         let clean: String = data.split_whitespace().collect();
         return match STANDARD.decode(clean) {
             Ok(pem) => Ok(Some(pem)),
-            Err(_) => Err(ConnectError::Authority {
-                problem: "`certificate-authority-data` is not base64".into(),
-            }),
+            Err(_) => {
+                Err(ConnectError::Authority { problem: "`certificate-authority-data` is not base64".into() })
+            }
         };
     }
     match cluster.certificate_authority.as_deref().filter(|path| !path.is_empty()) {
@@ -190,8 +190,7 @@ where
     H::Future: Send + 'static,
     H::Error: Into<BoxError>,
 {
-    let mut builder =
-        hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+    let mut builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
     if let Some(name) = reach.cluster.tls_server_name.as_deref().filter(|name| !name.is_empty()) {
         let name = rustls::pki_types::ServerName::try_from(name.to_owned()).map_err(|_| {
             ConnectError::Authority { problem: format!("`tls-server-name` is not a host name: `{name}`") }
@@ -212,9 +211,8 @@ where
         .http2_initial_connection_window_size(4 << 20)
         .build(connector);
     let gzip = reach.cluster.disable_compression != Some(true);
-    let service = tower_http::decompression::DecompressionLayer::new()
-        .gzip(gzip)
-        .layer(Line { client, wire });
+    let service =
+        tower_http::decompression::DecompressionLayer::new().gzip(gzip).layer(Line { client, wire });
     Ok(kube::Client::new(service, reach.namespace.clone()))
 }
 
@@ -256,7 +254,10 @@ where
             parts.headers.insert(AUTHORIZATION, value.clone());
         }
         if !parts.headers.contains_key(USER_AGENT) {
-            parts.headers.insert(USER_AGENT, HeaderValue::from_static(concat!("kit-deployer/", env!("CARGO_PKG_VERSION"))));
+            parts.headers.insert(
+                USER_AGENT,
+                HeaderValue::from_static(concat!("kit-deployer/", env!("CARGO_PKG_VERSION"))),
+            );
         }
         let traffic = wire.traffic.clone();
         traffic.requests.fetch_add(1, Ordering::Relaxed);
@@ -298,9 +299,8 @@ mod tests {
 
     #[test]
     fn a_path_of_the_servers_url_is_kept() {
-        let joined = |base: &str, path: &str| {
-            absolute(&base.parse().unwrap(), &path.parse().unwrap()).to_string()
-        };
+        let joined =
+            |base: &str, path: &str| absolute(&base.parse().unwrap(), &path.parse().unwrap()).to_string();
         assert_eq!(joined("https://a:6443", "/api/v1?limit=5"), "https://a:6443/api/v1?limit=5");
         assert_eq!(joined("https://a/k8s/c-1/", "/api/v1"), "https://a/k8s/c-1/api/v1");
     }

@@ -118,7 +118,11 @@ pub fn explain(error: &(dyn Error + 'static)) -> Trouble {
         | TroubleKind::Protocol
         | TroubleKind::Other => {
             said.dedup();
-            said.iter().filter(|text| !text.starts_with("ServiceError")).cloned().collect::<Vec<_>>().join(": ")
+            said.iter()
+                .filter(|text| !text.starts_with("ServiceError"))
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(": ")
         }
     };
     Trouble { kind, sentence }
@@ -153,7 +157,10 @@ fn tls_trouble(error: &rustls::Error) -> Trouble {
             None => (TroubleKind::Protocol, format!("the server broke off the TLS handshake ({alert:?})")),
         }
     } else if let rustls::Error::InvalidMessage(_) = error {
-        (TroubleKind::Protocol, "the server does not speak TLS (should the URL begin with `http://`?)".to_owned())
+        (
+            TroubleKind::Protocol,
+            "the server does not speak TLS (should the URL begin with `http://`?)".to_owned(),
+        )
     } else if let rustls::Error::PeerIncompatible(_) = error {
         (TroubleKind::Protocol, "the server speaks no TLS that is still secure (1.2 or newer)".to_owned())
     } else {
@@ -184,7 +191,8 @@ fn certificate_sentence(problem: &CertificateError) -> String {
         return "the server's certificate is for another name".to_owned();
     }
     if [CertificateError::UnknownIssuer, CertificateError::BadSignature].contains(problem) {
-        return "the server's certificate is not signed by the certificate authority of the kubeconfig".to_owned();
+        return "the server's certificate is not signed by the certificate authority of the kubeconfig"
+            .to_owned();
     }
     if *problem == CertificateError::Revoked {
         return "the server's certificate has been revoked".to_owned();

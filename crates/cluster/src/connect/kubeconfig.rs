@@ -94,7 +94,9 @@ impl KubeconfigError {
             Self::Duplicate { first, second, .. } => {
                 Some(format!("give them different top-level `metadata.name`: {first}, {second}"))
             }
-            Self::NotInCluster { .. } => Some("run it in a pod that has a service account, or use `--configs`".into()),
+            Self::NotInCluster { .. } => {
+                Some("run it in a pod that has a service account, or use `--configs`".into())
+            }
         }
     }
 }
@@ -243,11 +245,7 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().trim_end_matches(':').to_owned()
 }
 
-fn targets_of(
-    config: &Kubeconfig,
-    path: &Path,
-    contexts: Contexts,
-) -> Result<Vec<Target>, KubeconfigError> {
+fn targets_of(config: &Kubeconfig, path: &Path, contexts: Contexts) -> Result<Vec<Target>, KubeconfigError> {
     let incomplete = |problem: String| KubeconfigError::Incomplete { path: path.to_owned(), problem };
     let file_name = config
         .other
@@ -306,14 +304,12 @@ fn target(
         .context
         .as_ref()
         .ok_or_else(|| incomplete(format!("the context is empty: `{}`", named.name)))?;
-    let NamedCluster { cluster, .. } = config
-        .clusters
-        .iter()
-        .find(|cluster| cluster.name == context.cluster)
-        .ok_or_else(|| incomplete(format!("context `{}` names no cluster: `{}`", named.name, context.cluster)))?;
-    let cluster = cluster
-        .clone()
-        .ok_or_else(|| incomplete(format!("the cluster is empty: `{}`", context.cluster)))?;
+    let NamedCluster { cluster, .. } =
+        config.clusters.iter().find(|cluster| cluster.name == context.cluster).ok_or_else(|| {
+            incomplete(format!("context `{}` names no cluster: `{}`", named.name, context.cluster))
+        })?;
+    let cluster =
+        cluster.clone().ok_or_else(|| incomplete(format!("the cluster is empty: `{}`", context.cluster)))?;
     match cluster.server.as_deref().unwrap_or_default() {
         "" => return Err(incomplete(format!("cluster `{}` has no `server`", context.cluster))),
         server if server.parse::<http::Uri>().is_ok_and(|uri| uri.host().is_some()) => {}

@@ -233,8 +233,7 @@ impl Connection {
 
     /// Leaves a connection that does not answer and starts with a new one.
     async fn hang_up(&self) {
-        let credentials =
-            self.current.read().unwrap_or_else(PoisonError::into_inner).credentials.clone();
+        let credentials = self.current.read().unwrap_or_else(PoisonError::into_inner).credentials.clone();
         if let Ok(client) =
             endpoint::client(&self.target.reach, &credentials, self.wire.clone(), &self.options)
         {
@@ -273,7 +272,9 @@ fn impersonation(target: &Target) -> Result<Vec<(HeaderName, HeaderValue)>, Conn
         .into_iter()
         .map(|(name, value)| {
             let problem = || ConnectError::Address {
-                problem: format!("the kubeconfig impersonates with characters that HTTP does not allow: `{name}`"),
+                problem: format!(
+                    "the kubeconfig impersonates with characters that HTTP does not allow: `{name}`"
+                ),
             };
             Ok((
                 HeaderName::try_from(&name).map_err(|_| problem())?,
@@ -287,8 +288,22 @@ fn impersonation(target: &Target) -> Result<Vec<(HeaderName, HeaderValue)>, Conn
 fn header_escaped(key: &str) -> String {
     key.bytes()
         .map(|byte| match byte {
-            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'!' | b'#' | b'$' | b'&' | b'\'' | b'*'
-            | b'+' | b'^' | b'`' | b'|' => (byte as char).to_string(),
+            b'a'..=b'z'
+            | b'0'..=b'9'
+            | b'-'
+            | b'.'
+            | b'_'
+            | b'~'
+            | b'!'
+            | b'#'
+            | b'$'
+            | b'&'
+            | b'\''
+            | b'*'
+            | b'+'
+            | b'^'
+            | b'`'
+            | b'|' => (byte as char).to_string(),
             b'A'..=b'Z' => (byte.to_ascii_lowercase() as char).to_string(),
             _ => format!("%{byte:02x}"),
         })
