@@ -46,6 +46,7 @@
 mod address;
 mod auth;
 mod commit;
+pub mod edit;
 mod fault;
 mod local;
 mod object;
