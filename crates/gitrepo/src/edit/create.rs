@@ -8,8 +8,8 @@ use super::{
     path::{PropertyPath, Step},
     proof::{Change, Expected, Tree},
     quote,
-    refusal::{Position, Reason},
-    set::{Edit, Edited, Source, Why},
+    refusal::{Position, Reason, Why},
+    set::{Edit, Edited, Source},
 };
 
 /// Stands for the new value while oneyaml lays out the lines: plain to every reader, and in no file.
@@ -23,9 +23,7 @@ pub(super) fn create(
     gap: Option<Gap<'_>>,
 ) -> Result<Edit, Why> {
     let position = gap.as_ref().map(|gap| gap.parent.position);
-    let refuse = |why: String| {
-        (position, Reason::CannotCreate { missing: format!("`{path}`"), why })
-    };
+    let refuse = |why: String| (position, Reason::CannotCreate { missing: format!("`{path}`"), why });
     if source.json {
         return Err(refuse("a JSON file is only edited where the value is already there".into()));
     }
@@ -113,8 +111,8 @@ fn with_oneyaml(
             target.push_key(key);
             rest = inner;
         }
-        (Kind::List { items, .. }, [Step::Item { .. }, ..]) => target.push_index(items.len()),
-        (Kind::List { items, .. }, [Step::Index(at), inner @ ..]) if *at == items.len() => {
+        (Kind::List { items }, [Step::Item { .. }, ..]) => target.push_index(items.len()),
+        (Kind::List { items }, [Step::Index(at), inner @ ..]) if *at == items.len() => {
             target.push_index(items.len());
             rest = inner;
         }

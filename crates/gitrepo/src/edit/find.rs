@@ -38,91 +38,84 @@ pub(super) fn follow<'n>(
     stream: &'n Stream,
     document: usize,
     path: &PropertyPath,
-) -> Result<Found<'n>, Miss<'n>> {
+) -> Result<Found<'n>, Box<Miss<'n>>> {
     let root = &stream.documents[document];
     let mut found = Found { node: root, key: None, trail: vec![document] };
     let mut shared = is_shared(stream, root);
     for (n, step) in path.steps().iter().enumerate() {
-        let at = PropertyPath::new(path.steps()[..n].iter().cloned()).to_string();
-        let node = found.node;
-        let wrong = |wanted| Miss {
-            position: Some(node.position),
-            reason: Reason::WrongKind { at: at.clone(), found: node.kind.noun(), wanted },
-            gap: None,
-        };
-        let gap = |missing: String| Miss {
-            position: Some(node.position),
-            reason: Reason::Missing { missing },
-            gap: Some(Gap { parent: node, trail: found.trail.clone(), rest: path.steps()[n..].to_vec() }),
-        };
-        if let Kind::Alias { defined, .. } = node.kind {
-            return Err(Miss {
-                position: Some(node.position),
-                reason: Reason::Alias { defined },
-                gap: None,
-            });
+        let position = Some(found.node.position);
+        let at = PropertyPath::new(path.steps()[..n].iter().cloned());
+        match descend(found.node, step, &at) {
+            Ok(Down { place, key, node }) => {
+                found.key = key;
+                found.node = node;
+                found.trail.push(place);
+            }
+            Err(reason) => {
+                let reason = shared.unwrap_or(reason);
+                let gap = matches!(reason, Reason::Missing { .. }).then(|| Gap {
+                    parent: found.node,
+                    trail: found.trail,
+                    rest: path.steps()[n..].to_vec(),
+                });
+                return Err(Box::new(Miss { position, reason, gap }));
+            }
         }
-        let place = match (&node.kind, step) {
-            (Kind::Mapping { entries, .. }, Step::Key(key)) => match node.entry(key) {
-                Some((place, (key, value))) => {
-                    found.key = Some(key);
-                    found.node = value;
-                    place
-                }
-                None => {
-                    let merge = entries.iter().find(|(key, _)| key.text() == Some("<<") && is_plain(key));
-                    return Err(match merge {
-                        Some((merge, _)) => Miss {
-                            position: Some(node.position),
-                            reason: Reason::MergeKey { missing: key.clone(), merge: merge.position },
-                            gap: None,
-                        },
-                        None if is_expression(node) => expression(node),
-                        None => gap(if n == 0 { format!("`{key}`") } else { format!("`{key}` in `{at}`") }),
-                    });
-                }
-            },
-            (Kind::List { items, .. }, Step::Index(index)) => match items.get(*index) {
-                Some(item) => {
-                    found.key = None;
-                    found.node = item;
-                    *index
-                }
-                None => return Err(gap(format!("item {index} in `{at}`, which has {}", items.len()))),
-            },
-            (Kind::List { items, .. }, Step::Item { key, value }) => {
-                let mut matching = items.iter().enumerate().filter(|(_, i)| i.get_text(key) == Some(value));
-                match (matching.next(), matching.count()) {
-                    (Some((place, item)), 0) => {
-                        found.key = None;
-                        found.node = item;
-                        place
-                    }
-                    (Some(_), more) => {
-                        return Err(Miss {
-                            position: Some(node.position),
-                            reason: Reason::SeveralItems {
-                                at: PropertyPath::new(path.steps()[..=n].iter().cloned()).to_string(),
-                                count: more + 1,
-                            },
-                            gap: None,
-                        });
-                    }
-                    (None, _) => return Err(gap(format!("item with `{key}: {value}` in `{at}`"))),
-                }
-            }
-            (Kind::Scalar { .. }, _) if node.is_empty() => {
-                return Err(gap(format!("value in `{at}`")));
-            }
-            (_, Step::Key(_)) => return Err(wrong("a mapping")),
-            (_, Step::Index(_) | Step::Item { .. }) => return Err(wrong("a list")),
-        };
-        found.trail.push(place);
         shared = shared.or_else(|| is_shared(stream, found.node));
     }
     match shared {
-        Some(reason) => Err(Miss { position: Some(found.node.position), reason, gap: None }),
+        Some(reason) => Err(Box::new(Miss { position: Some(found.node.position), reason, gap: None })),
         None => Ok(found),
+    }
+}
+
+struct Down<'n> {
+    place: usize,
+    key: Option<&'n Node>,
+    node: &'n Node,
+}
+
+/// One step down from `node`, which is `at` this path.
+fn descend<'n>(node: &'n Node, step: &Step, at: &PropertyPath) -> Result<Down<'n>, Reason> {
+    let missing = |missing: String| Reason::Missing { missing };
+    match (&node.kind, step) {
+        (Kind::Alias { defined, .. }, _) => Err(Reason::Alias { defined: *defined }),
+        (Kind::Mapping { entries, .. }, Step::Key(wanted)) => {
+            if let Some((place, (key, value))) = node.entry(wanted) {
+                return Ok(Down { place, key: Some(key), node: value });
+            }
+            if let Some((merge, _)) =
+                entries.iter().find(|(key, _)| key.text() == Some("<<") && is_plain(key))
+            {
+                return Err(Reason::MergeKey { missing: wanted.clone(), merge: merge.position });
+            }
+            if is_expression(node) {
+                return Err(unquoted_expression());
+            }
+            let at = if at.steps().is_empty() { String::new() } else { format!(" in `{at}`") };
+            Err(missing(format!("`{wanted}`{at}")))
+        }
+        (Kind::List { items }, Step::Index(place)) => match items.get(*place) {
+            Some(node) => Ok(Down { place: *place, key: None, node }),
+            None => Err(missing(format!("item {place} in `{at}`, which has {}", items.len()))),
+        },
+        (Kind::List { items }, Step::Item { key, value }) => {
+            let mut matching = items.iter().enumerate().filter(|(_, item)| item.get_text(key) == Some(value));
+            match (matching.next(), matching.count()) {
+                (Some((place, node)), 0) => Ok(Down { place, key: None, node }),
+                (Some(_), more) => {
+                    Err(Reason::SeveralItems { at: at.join(step.clone()).to_string(), count: more + 1 })
+                }
+                (None, _) => Err(missing(format!("item with `{key}: {value}` in `{at}`"))),
+            }
+        }
+        (Kind::Scalar { .. }, _) if node.is_empty() => Err(missing(format!("value in `{at}`"))),
+        (kind, Step::Key(_)) => {
+            Err(Reason::WrongKind { at: at.to_string(), found: kind.noun(), wanted: "a mapping" })
+        }
+        (kind, Step::Index(_) | Step::Item { .. }) => {
+            Err(Reason::WrongKind { at: at.to_string(), found: kind.noun(), wanted: "a list" })
+        }
     }
 }
 
@@ -146,9 +139,9 @@ pub(super) fn is_expression(node: &Node) -> bool {
     }
 }
 
-fn expression(node: &Node) -> Miss<'_> {
-    let value = "{{ … }} without quotes".to_owned();
-    Miss { position: Some(node.position), reason: Reason::Expression { value }, gap: None }
+/// [`is_expression`], as a reason.
+pub(super) fn unquoted_expression() -> Reason {
+    Reason::Expression { value: "{{ … }} without quotes".to_owned() }
 }
 
 /// One scalar of a file, as the caller of [`set_each`](super::set_each) sees it.
@@ -201,13 +194,7 @@ struct Walk<'n, 'c> {
 }
 
 impl<'n> Walk<'n, '_> {
-    fn visit(
-        &mut self,
-        at: Found<'n>,
-        path: PropertyPath,
-        parent: Option<&'n Node>,
-        shared: Option<Reason>,
-    ) {
+    fn visit(&mut self, at: Found<'n>, path: PropertyPath, parent: Option<&'n Node>, shared: Option<Reason>) {
         let shared = shared.or_else(|| is_shared(self.stream, at.node));
         match &at.node.kind {
             // What an alias stands for is visited at its anchor, and refused there if chosen.
@@ -218,7 +205,7 @@ impl<'n> Walk<'n, '_> {
                     self.chosen.push(Choice { path, found: at, value, refused: shared });
                 }
             }
-            Kind::List { items, .. } => {
+            Kind::List { items } => {
                 for (place, item) in items.iter().enumerate() {
                     let step = match item.get_text("name") {
                         Some(name) if !name.is_empty() => {

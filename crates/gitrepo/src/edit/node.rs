@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle};
 
-use super::refusal::{Position, Reason};
+use super::refusal::{Position, Reason, Why};
 
 /// All documents of a file, with what is not data: comments, and which anchors are used.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(super) struct Node {
 #[derive(Debug)]
 pub(super) enum Kind {
     Scalar { value: String, style: ScalarStyle },
-    List { items: Vec<Node>, flow: bool },
+    List { items: Vec<Node> },
     Mapping { entries: Vec<(Node, Node)>, flow: bool },
     Alias { anchor: usize, defined: Position },
 }
@@ -84,7 +84,7 @@ impl Node {
 }
 
 /// Reads every document of `text`; `base` is the offset of `text` in the file (3 after a byte order mark).
-pub(super) fn read(text: &str, base: usize) -> Result<Stream, (Option<Position>, Reason)> {
+pub(super) fn read(text: &str, base: usize) -> Read<Stream> {
     let options = granit_parser::options! { emit_anchor_events: true };
     let mut events = Events {
         parser: Parser::new_from_str_with_options(text, options),
@@ -96,16 +96,17 @@ pub(super) fn read(text: &str, base: usize) -> Result<Stream, (Option<Position>,
     };
     let mut documents = Vec::new();
     while let Some((event, span)) = events.next()? {
-        match event {
-            Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
-            Event::StreamEnd => break,
-            other => documents.push(events.node(other, span)?),
+        if matches!(event, Event::StreamEnd) {
+            break;
+        }
+        if !matches!(event, Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd) {
+            documents.push(events.node(event, span)?);
         }
     }
     Ok(Stream { documents, comments: events.comments, used: events.used })
 }
 
-type Read<T> = Result<T, (Option<Position>, Reason)>;
+type Read<T> = Result<T, Why>;
 
 struct Events<'t> {
     parser: Parser<'t, granit_parser::StrInput<'t>>,
@@ -145,14 +146,11 @@ impl<'t> Events<'t> {
         range.start + self.base..range.end + self.base
     }
 
+    // The parser's events are a non-exhaustive enum.
+    #[allow(clippy::wildcard_enum_match_arm)]
     fn node(&mut self, event: Event<'t>, span: Span) -> Read<Node> {
         let position = Position { line: span.start.line(), column: span.start.col() + 1 };
-        let tag = match &event {
-            Event::Scalar(.., tag) | Event::SequenceStart(.., tag) | Event::MappingStart(.., tag) => {
-                tag.as_ref().map(|tag| tag.to_string())
-            }
-            _ => None,
-        };
+        let tag = event.tag().map(ToString::to_string);
         let anchor = self.anchor()?;
         if let Some((id, _)) = anchor {
             self.anchors.insert(id, position);
@@ -164,19 +162,19 @@ impl<'t> Events<'t> {
                 self.used.entry(id).or_insert(position);
                 Kind::Alias { anchor: id, defined: self.anchors.get(&id).copied().unwrap_or(position) }
             }
-            Event::SequenceStart(style, ..) => {
+            Event::SequenceStart(..) => {
                 let mut items = Vec::new();
                 while let Some((event, span)) = self.until_end()? {
                     items.push(self.node(event, span)?);
                 }
-                Kind::List { items, flow: style == StructureStyle::Flow }
+                Kind::List { items }
             }
             Event::MappingStart(style, ..) => {
                 let entries = self.entries()?;
                 Kind::Mapping { entries, flow: style == StructureStyle::Flow }
             }
-            other => {
-                let message = format!("unexpected {other:?}");
+            _ => {
+                let message = "a value was expected".to_owned();
                 return Err((Some(position), Reason::NotYaml { message }));
             }
         };
@@ -195,7 +193,10 @@ impl<'t> Events<'t> {
                 return Err((Some(key.position), reason));
             }
             let Some((event, span)) = self.until_end()? else {
-                return Err((Some(key.position), Reason::NotYaml { message: "a key without a value".into() }));
+                return Err((
+                    Some(key.position),
+                    Reason::NotYaml { message: "a key without a value".into() },
+                ));
             };
             entries.push((key, self.node(event, span)?));
         }

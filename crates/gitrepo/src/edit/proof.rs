@@ -43,9 +43,8 @@ pub(super) fn prove(old: &str, new: &str, expected: &[Expected]) -> Result<(), R
             Err(_) => return Err(Reason::SecondReader { message }),
         },
     };
-    let after = reader(new).map_err(|message| Reason::Unproven {
-        what: format!("the new text is not read back: {message}"),
-    })?;
+    let after = reader(new)
+        .map_err(|message| Reason::Unproven { what: format!("the new text is not read back: {message}") })?;
     for Expected { trail, change } in expected {
         let place = at(&mut before, trail).ok_or_else(|| Reason::Unproven {
             what: "two YAML readers disagree on the structure of the file".into(),
@@ -59,7 +58,7 @@ pub(super) fn prove(old: &str, new: &str, expected: &[Expected]) -> Result<(), R
     }
 }
 
-fn at<'t>(documents: &'t mut Vec<Tree>, trail: &[usize]) -> Option<&'t mut Tree> {
+fn at<'t>(documents: &'t mut [Tree], trail: &[usize]) -> Option<&'t mut Tree> {
     let (document, places) = trail.split_first()?;
     let mut tree = documents.get_mut(*document)?;
     for place in places {
@@ -119,6 +118,8 @@ fn oneyaml(text: &str) -> Result<Vec<Tree>, String> {
         .collect()
 }
 
+// The values of oneyaml are a non-exhaustive enum.
+#[allow(clippy::wildcard_enum_match_arm)]
 fn from_oneyaml(value: oneyaml::Value) -> Tree {
     match value {
         oneyaml::Value::String(text) => Tree::Text(text),

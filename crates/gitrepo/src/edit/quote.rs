@@ -7,12 +7,12 @@ use granit_parser::ScalarStyle;
 /// A value that may not stand plain gets double quotes, as Kubernetes manifests have them.
 pub(super) fn scalar(value: &str, replaces: ScalarStyle) -> String {
     let printable = !value.chars().any(needs_escape);
-    match replaces {
-        ScalarStyle::SingleQuoted if printable => format!("'{}'", value.replace('\'', "''")),
-        ScalarStyle::DoubleQuoted => double(value),
-        _ if is_plain_text(value) => value.to_owned(),
-        _ => double(value),
-    }
+    let may_be_plain = match replaces {
+        ScalarStyle::SingleQuoted if printable => return format!("'{}'", value.replace('\'', "''")),
+        ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => false,
+        ScalarStyle::Plain | ScalarStyle::Literal | ScalarStyle::Folded => true,
+    };
+    if may_be_plain && is_plain_text(value) { value.to_owned() } else { double(value) }
 }
 
 /// Whether `value` may be written without quotes, in block and in flow context, and is read as a string.
@@ -138,9 +138,44 @@ mod tests {
     #[test]
     fn what_a_reader_takes_for_another_type_is_quoted() {
         for value in [
-            "1.10", "1234567", "12e4567", "1e3", "0777", "0o17", "0b11", "0x1f", "1_000", "190:20:30", "yes",
-            "On", "n", "null", "~", "", ".inf", ".5", "+1", "2001-01-01", "2001-1-1T00:00:00Z", "<<",
-            "=", "-", "?", "a: b", "a #b", "a,b", "{a}", "[a", "*a", "&a", "!a", "%a", "@a", "`a", "a:", "|",
+            "1.10",
+            "1234567",
+            "12e4567",
+            "1e3",
+            "0777",
+            "0o17",
+            "0b11",
+            "0x1f",
+            "1_000",
+            "190:20:30",
+            "yes",
+            "On",
+            "n",
+            "null",
+            "~",
+            "",
+            ".inf",
+            ".5",
+            "+1",
+            "2001-01-01",
+            "2001-1-1T00:00:00Z",
+            "<<",
+            "=",
+            "-",
+            "?",
+            "a: b",
+            "a #b",
+            "a,b",
+            "{a}",
+            "[a",
+            "*a",
+            "&a",
+            "!a",
+            "%a",
+            "@a",
+            "`a",
+            "a:",
+            "|",
         ] {
             assert_eq!(scalar(value, ScalarStyle::Plain), format!("\"{value}\""));
         }
@@ -179,7 +214,7 @@ mod tests {
             for text in [format!("k: {}\n", scalar(&value, style)), format!("{{k: {}, l: 1}}\n", scalar(&value, style))] {
                 let libyaml: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
                 prop_assert_eq!(libyaml["k"].as_str(), Some(value.as_str()), "libyaml {}", &text);
-                for compat in [oneyaml::Settings::default(), oneyaml::Settings::from(oneyaml::Compat::yaml_1_1())] {
+                for compat in [oneyaml::Settings::default(), oneyaml::Compat::yaml_1_1()] {
                     let read: oneyaml::Value = oneyaml::from_str_with(&text, &compat).unwrap();
                     prop_assert_eq!(read.get("k").and_then(|v| v.as_str()), Some(value.as_str()), "oneyaml {}", &text);
                 }

@@ -13,6 +13,9 @@ pub struct Position {
     pub column: usize,
 }
 
+/// A reason and where it is, before the file has a name.
+pub(super) type Why = (Option<Position>, Reason);
+
 /// An edit that was not made. The file was not touched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EditError {
@@ -23,7 +26,7 @@ pub struct EditError {
     /// The value that was to be changed; `None` when every value of the file was looked at.
     pub path: Option<PropertyPath>,
     /// Why.
-    pub reason: Reason,
+    pub reason: Box<Reason>,
 }
 
 /// Why an edit was refused.
@@ -97,7 +100,7 @@ pub enum Reason {
         used: Position,
     },
     /// The value comes, or may come, from a merge key.
-    #[error("`{missing}` is not written here, it comes from the merge key `<<` on line {}", merge.line)]
+    #[error("`{missing}` is not written here, it may come from the merge key `<<` on line {}", merge.line)]
     MergeKey {
         /// The key looked for.
         missing: String,
@@ -175,14 +178,20 @@ impl fmt::Display for EditError {
 impl std::error::Error for EditError {}
 
 impl EditError {
+    pub(super) fn new(file: &str, path: Option<PropertyPath>, (position, reason): Why) -> EditError {
+        EditError { file: file.to_owned(), position, path, reason: Box::new(reason) }
+    }
+
     /// What the user can do about it, as a sentence.
     pub fn hint(&self) -> Option<&'static str> {
-        match &self.reason {
+        match &*self.reason {
             Reason::Alias { .. } => Some("set the value at its anchor"),
             Reason::Shared { .. } => {
                 Some("give each place its own value, or move the image out of the anchored part")
             }
-            Reason::MergeKey { .. } => Some("write the property in this mapping once by hand, then run again"),
+            Reason::MergeKey { .. } => {
+                Some("write the property in this mapping once by hand, then run again")
+            }
             Reason::Multiline { .. } => Some("write the value on one line, then run again"),
             Reason::DuplicateKey { .. } => Some("remove one of the two keys"),
             Reason::Template { .. } | Reason::Expression { .. } => {
@@ -192,10 +201,10 @@ impl EditError {
                 Some("name the document with `--object KIND/NAME`, for example `--object Deployment/web`")
             }
             Reason::Tagged { .. } => Some("remove the tag, or edit the file by hand"),
+            Reason::Missing { .. } => Some("check the path, or add `--create` to have it written"),
             Reason::NotUtf8
             | Reason::NotYaml { .. }
             | Reason::SecondReader { .. }
-            | Reason::Missing { .. }
             | Reason::WrongKind { .. }
             | Reason::SeveralItems { .. }
             | Reason::Empty

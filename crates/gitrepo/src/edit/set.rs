@@ -6,12 +6,12 @@ use granit_parser::ScalarStyle;
 
 use super::{
     create,
-    find::{self, Found, Leaf},
+    find::{self, Found, Leaf, Miss},
     node::{self, Comment, Kind, Node, Stream},
     path::PropertyPath,
     proof::{self, Expected},
     quote,
-    refusal::{EditError, Position, Reason},
+    refusal::{EditError, Position, Reason, Why},
 };
 
 /// What an edit did to one file.
@@ -78,12 +78,7 @@ pub fn set(
     value: &str,
     if_missing: IfMissing,
 ) -> Result<Edit, EditError> {
-    let error = |(position, reason)| EditError {
-        file: file.to_owned(),
-        position,
-        path: Some(path.clone()),
-        reason,
-    };
+    let error = |why| EditError::new(file, Some(path.clone()), why);
     let source = Source::read(file, content).map_err(error)?;
     match locate(&source.stream, document, path) {
         Ok(found) => {
@@ -106,8 +101,7 @@ pub fn set_each(
     content: &[u8],
     choose: &mut dyn FnMut(&Leaf<'_>) -> Option<String>,
 ) -> Result<Edit, EditError> {
-    let error =
-        |path, (position, reason)| EditError { file: file.to_owned(), position, path, reason };
+    let error = |path, why| EditError::new(file, path, why);
     let source = Source::read(file, content).map_err(|why| error(None, why))?;
     let mut wanted = Vec::new();
     for choice in find::choose(&source.stream, choose) {
@@ -132,8 +126,6 @@ pub(super) struct Source<'t> {
     pub(super) json: bool,
 }
 
-pub(super) type Why = (Option<Position>, Reason);
-
 impl<'t> Source<'t> {
     pub(super) fn read(file: &str, content: &'t [u8]) -> Result<Source<'t>, Why> {
         let whole = std::str::from_utf8(content).map_err(|error| {
@@ -145,11 +137,11 @@ impl<'t> Source<'t> {
         })?;
         let text = whole.strip_prefix('\u{feff}').unwrap_or(whole);
         let base = whole.len() - text.len();
-        let stream = node::read(text, base).map_err(|(position, reason)| match reason {
-            Reason::NotYaml { message } if text.contains("{{") || text.contains("{%") => {
-                (position, Reason::Template { message })
-            }
-            reason => (position, reason),
+        let template = text.contains("{{") || text.contains("{%");
+        let stream = node::read(text, base).map_err(|(position, reason)| {
+            let Reason::NotYaml { message } = reason else { return (position, reason) };
+            let reason = if template { Reason::Template { message } } else { Reason::NotYaml { message } };
+            (position, reason)
         })?;
         Ok(Source { text, base, content, stream, json: file.ends_with(".json") })
     }
@@ -197,7 +189,7 @@ impl<'t> Source<'t> {
             Kind::Scalar { style, .. } => *style,
             Kind::Alias { defined, .. } => return Err(Reason::Alias { defined: *defined }),
             Kind::List { .. } | Kind::Mapping { .. } if find::is_expression(node) => {
-                return Err(Reason::Expression { value: "{{ … }} without quotes".into() });
+                return Err(find::unquoted_expression());
             }
             Kind::List { .. } | Kind::Mapping { .. } => {
                 return Err(Reason::WrongKind {
@@ -294,7 +286,7 @@ fn decorations(stream: &Stream) -> Vec<String> {
         match &node.kind {
             Kind::Alias { anchor, .. } => out.push(format!("*{anchor}")),
             Kind::Scalar { .. } => {}
-            Kind::List { items, .. } => items.iter().for_each(|item| visit(item, out)),
+            Kind::List { items } => items.iter().for_each(|item| visit(item, out)),
             Kind::Mapping { entries, .. } => {
                 for (key, value) in entries {
                     visit(key, out);
@@ -345,8 +337,9 @@ fn locate<'n>(
     stream: &'n Stream,
     document: &Document,
     path: &PropertyPath,
-) -> Result<Found<'n>, Unlocated<'n>> {
-    let refused = |position, reason| Unlocated { position, reason, creatable: false, document: 0, gap: None };
+) -> Result<Found<'n>, Box<Unlocated<'n>>> {
+    let refused =
+        |position, reason| Box::new(Unlocated { position, reason, creatable: false, document: 0, gap: None });
     let candidates: Vec<usize> = match document {
         Document::Any => (0..stream.documents.len()).collect(),
         Document::Object { kind, name } => {
@@ -388,23 +381,20 @@ fn locate<'n>(
     }
     let only = missed.len() == 1;
     match missed.into_iter().next() {
-        Some((n, miss)) if only => Err(Unlocated {
-            position: miss.position,
-            reason: miss.reason,
-            creatable: miss.gap.is_some(),
-            document: n,
-            gap: miss.gap,
-        }),
+        Some((n, miss)) if only => {
+            let Miss { position, reason, gap } = *miss;
+            Err(Box::new(Unlocated { position, reason, creatable: gap.is_some(), document: n, gap }))
+        }
         Some(_) => {
             let missing = format!("`{path}` in any of the file's documents");
             Err(refused(None, Reason::Missing { missing }))
         }
-        None => Err(Unlocated {
+        None => Err(Box::new(Unlocated {
             position: None,
             reason: Reason::Missing { missing: format!("`{path}`, the file is empty") },
             creatable: true,
             document: 0,
             gap: None,
-        }),
+        })),
     }
 }
