@@ -107,7 +107,7 @@ pub enum RenderError {
 }
 
 /// Tokens rendered before a template is taken for a runaway; the largest real one needs thousands.
-const MOST_STEPS: usize = 20_000_000;
+const MOST_STEPS: usize = 2_000_000;
 /// Bytes written before a template is taken for a runaway; Kubernetes takes objects of about 1 MB.
 const MOST_BYTES: usize = 64 << 20;
 
