@@ -17,6 +17,7 @@
 
 pub mod config;
 pub mod image;
+pub mod js;
 pub mod load;
 pub mod names;
 pub mod object;

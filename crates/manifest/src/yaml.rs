@@ -30,6 +30,7 @@
 
 mod emit;
 mod error;
+mod js_block;
 mod node;
 mod read;
 mod scalar;

@@ -1,4 +1,4 @@
 //! The `render` crate.
 
-pub mod js;
+pub use manifest::js;
 pub mod mustache;

@@ -3,11 +3,13 @@
 // The parser's enums are open-ended; what is not named here is an error.
 #![allow(clippy::wildcard_enum_match_arm)]
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span as Place, StructureStyle};
 
 use super::error::{Problem, YamlError};
+use super::js_block::{self, Parent};
 use super::node::{Document, Entry, Map, Node, Span, Style, Value};
 use super::scalar::{Scalar, Schema, integer_like};
 
@@ -35,6 +37,9 @@ pub fn read(text: &str, file: &str, schema: Schema) -> Result<Vec<Document>, Yam
         parser: Parser::new_from_str_with_options(text, options),
         anchors: HashMap::new(),
         expanded: 0,
+        parent: Parent::Document,
+        before: 0,
+        last: 0,
     };
     reader.stream()
 }
@@ -106,6 +111,12 @@ struct Reader<'t> {
     parser: Parser<'t, granit_parser::StrInput<'t>>,
     anchors: HashMap<usize, Anchor>,
     expanded: usize,
+    /// The block collection whose item is read next.
+    parent: Parent,
+    /// Where the event before the current one ended.
+    before: usize,
+    /// Where the current event ended.
+    last: usize,
 }
 
 /// A node with what bounds need: nodes inside, and levels below.
@@ -123,6 +134,7 @@ impl<'t> Reader<'t> {
                 Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
                 Event::StreamEnd => break,
                 other => {
+                    self.parent = Parent::Document;
                     let built = self.node(other, place, 0)?;
                     documents.push(Document { index: documents.len(), root: built.node });
                     self.anchors.clear();
@@ -135,7 +147,11 @@ impl<'t> Reader<'t> {
     fn next(&mut self) -> Result<Option<(Event<'t>, Place)>, YamlError> {
         match self.parser.next() {
             None => Ok(None),
-            Some(Ok(next)) => Ok(Some(next)),
+            Some(Ok(next)) => {
+                self.before = self.last;
+                self.last = next.1.end.byte_offset().unwrap_or(self.last);
+                Ok(Some(next))
+            }
             Some(Err(error)) => {
                 let mark = error.marker();
                 let problem = match error.kind() {
@@ -187,6 +203,13 @@ impl<'t> Reader<'t> {
             Event::Alias(id) => return self.alias(id, &span, depth),
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = style == ScalarStyle::Plain;
+                let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                let text = match self.schema {
+                    Schema::JsYaml3 if block => {
+                        js_block::read(self.text, self.before, self.parent).map_or(text, Cow::Owned)
+                    }
+                    Schema::JsYaml3 | Schema::Kubernetes | Schema::Core => text,
+                };
                 let scalar = match &tag {
                     None if plain => self.schema.resolve(text),
                     None => Scalar::Text(text.into_owned()),
@@ -247,6 +270,7 @@ impl<'t> Reader<'t> {
                 span.bytes.end = Self::span(&place).bytes.end.max(span.bytes.start);
                 break;
             }
+            self.parent = Parent::List;
             let built = self.node(event, place, depth + 1)?;
             size += built.size;
             height = height.max(built.height + 1);
@@ -276,6 +300,7 @@ impl<'t> Reader<'t> {
             }
             let name = scalar.to_key(self.schema);
             let (event, place) = self.must_next()?;
+            self.parent = Parent::Map(i64::from(key.span.column) - 1);
             let value = self.node(event, place, depth + 1)?;
             size += value.size + 1;
             height = height.max(value.height + 1);

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::error::Problem;
+use crate::js;
 
 /// A single value.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,11 +64,13 @@ impl Scalar {
 
     /// As the key of a mapping.
     pub(super) fn to_key(&self, schema: Schema) -> String {
+        let mut key = String::new();
         match (self, schema) {
-            // JavaScript has one zero.
-            (Scalar::Float(number), Schema::JsYaml3) if *number == 0.0 => "0".to_owned(),
-            _ => self.to_text().into_owned(),
+            (Scalar::Float(number), Schema::JsYaml3) => js::write_number(*number, &mut key),
+            (Scalar::Date(millis), Schema::JsYaml3) => js::write_date(*millis, &mut key),
+            _ => return self.to_text().into_owned(),
         }
+        key
     }
 
     /// As JSON; `None` for numbers that JSON does not have.
