@@ -1,0 +1,245 @@
+//! One object that is waited for, and where it stands. Pure: what was seen, and the time.
+
+use std::time::Duration;
+
+use super::{WaitEnd, WaitEvent, WaitOptions, WaitTarget};
+use crate::health::{Diagnosis, Judge, Verdict, Workload};
+use crate::status::{Object, Readiness, Surroundings, assess_in};
+
+/// Where an object stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    /// On its way.
+    Pending,
+    /// Ready since, in this sense.
+    Ready(Duration, String),
+    /// Ready or silent, but perhaps only not yet looked at: counts from this time on.
+    Settling(Duration, Readiness),
+    /// Judged, for good unless it becomes ready after all.
+    Failed { at: Duration, reason: String, message: String },
+    /// Settled without a verdict.
+    Unjudged(Duration, String),
+}
+
+/// One object that is waited for.
+pub(super) struct Slot {
+    pub(super) target: WaitTarget,
+    pub(super) workload: Option<Workload>,
+    pub(super) diagnoses: Vec<Diagnosis>,
+    state: State,
+    /// The last sentence about it.
+    message: String,
+    judge: Judge,
+    told: Vec<(crate::health::Problem, Option<String>)>,
+}
+
+impl Slot {
+    pub(super) fn new(target: WaitTarget) -> Self {
+        Self {
+            target,
+            workload: None,
+            diagnoses: Vec::new(),
+            state: State::Pending,
+            message: "not seen yet".to_owned(),
+            judge: Judge::default(),
+            told: Vec::new(),
+        }
+    }
+
+    /// A kind that has nothing to wait for.
+    pub(super) fn stored(&mut self, now: Duration) {
+        self.state = State::Ready(now, "stored".to_owned());
+    }
+
+    /// Still worth waiting for.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state, State::Pending | State::Settling(..))
+    }
+
+    /// Worth an explanation.
+    pub(super) fn is_unready(&self) -> bool {
+        matches!(self.state, State::Pending)
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.state, State::Failed { .. })
+    }
+
+    /// The server's present copy of the object.
+    pub(super) fn see(
+        &mut self,
+        object: &serde_json::Value,
+        around: &Surroundings,
+        options: &WaitOptions,
+        now: Duration,
+    ) -> Option<WaitEvent> {
+        let o = Object(object);
+        if self.target.generation > o.int("/metadata/generation") && o.has("/metadata/generation") {
+            return None;
+        }
+        self.workload = Some(Workload::read(object));
+        let readiness = assess_in(object, around);
+        let untouched = self.target.written.is_some() && self.target.written.as_deref() == o.text("/metadata/resourceVersion");
+        let believed = o.has("/status/observedGeneration") || !untouched || is_builtin_kind(o);
+        match readiness {
+            Readiness::Current { message } if believed => self.ready(message, now),
+            // A pod on a node that is silent: that may pass, and is not good.
+            Readiness::Unknown { message } if is_builtin_kind(o) => self.pending(message),
+            Readiness::Current { .. } | Readiness::Unknown { .. } => {
+                if !matches!(self.state, State::Unjudged(..) | State::Settling(..)) {
+                    self.state = State::Settling(now + options.settle, readiness.clone());
+                } else if let State::Settling(_, last) = &mut self.state {
+                    *last = readiness.clone();
+                }
+                self.say(readiness.message())
+            }
+            Readiness::InProgress { message } => self.pending(message),
+            Readiness::Failed { reason, message } => self.fail(reason, message, now),
+        }
+    }
+
+    /// It is not there, or not any more.
+    pub(super) fn vanish(&mut self, now: Duration) -> Option<WaitEvent> {
+        if matches!(self.state, State::Ready(..)) && self.target.object.kind == "Job" {
+            return None;
+        }
+        self.fail("Deleted".to_owned(), "it was deleted while waiting for it".to_owned(), now)
+    }
+
+    /// It cannot be watched.
+    pub(super) fn blind(&mut self, because: &str, now: Duration) -> Option<WaitEvent> {
+        self.is_open().then(|| self.fail("CannotWatch".to_owned(), format!("cannot be watched: {because}"), now))?
+    }
+
+    /// What is wrong with its pods now. Returns what to tell, and when to ask again.
+    pub(super) fn trouble(
+        &mut self,
+        diagnoses: Vec<Diagnosis>,
+        options: &WaitOptions,
+        now: Duration,
+    ) -> (Vec<WaitEvent>, Option<Duration>) {
+        if !self.is_unready() {
+            return (Vec::new(), None);
+        }
+        let mut events = Vec::new();
+        for diagnosis in diagnoses.iter().filter(|d| d.problem.patience(Duration::ZERO).is_some()) {
+            let key = (diagnosis.problem, diagnosis.container.clone());
+            if !self.told.contains(&key) {
+                self.told.push(key);
+                let object = self.target.object.clone();
+                events.push(WaitEvent::Troubled { object, diagnosis: Box::new(diagnosis.clone()) });
+            }
+        }
+        let verdict = self.judge.observe(&options.health, now, &diagnoses, &self.message);
+        self.keep(diagnoses);
+        match verdict {
+            Verdict::Fine => (events, None),
+            Verdict::Suspicious(next) => (events, Some(next)),
+            Verdict::Failed(index) => {
+                let diagnosis = self.diagnoses.remove(index);
+                let (reason, message) = (diagnosis.reason.clone(), diagnosis.to_string());
+                self.diagnoses.insert(0, diagnosis);
+                events.extend(self.fail(reason, message, now));
+                (events, None)
+            }
+        }
+    }
+
+    /// Replaces the diagnoses; a log that was fetched stays with its problem.
+    fn keep(&mut self, mut fresh: Vec<Diagnosis>) {
+        for diagnosis in &mut fresh {
+            let same = |old: &&mut Diagnosis| old.problem == diagnosis.problem && old.container == diagnosis.container;
+            if let Some(old) = self.diagnoses.iter_mut().find(same) {
+                diagnosis.log = old.log.take();
+            }
+        }
+        self.diagnoses = fresh;
+    }
+
+    /// What explains a failure that the object itself reported.
+    pub(super) fn explain(&mut self, diagnoses: Vec<Diagnosis>) {
+        if !diagnoses.is_empty() {
+            self.keep(diagnoses);
+        }
+    }
+
+    /// Time has passed; says when to look again.
+    pub(super) fn settle(&mut self, now: Duration) -> (Option<WaitEvent>, Option<Duration>) {
+        match &self.state {
+            State::Settling(due, readiness) if *due <= now => {
+                let message = readiness.message().to_owned();
+                if readiness.is_current() {
+                    return (self.ready(message, now), None);
+                }
+                self.state = State::Unjudged(now, message);
+                (None, None)
+            }
+            State::Settling(due, _) => (None, Some(*due)),
+            State::Pending | State::Ready(..) | State::Failed { .. } | State::Unjudged(..) => (None, None),
+        }
+    }
+
+    fn ready(&mut self, message: String, now: Duration) -> Option<WaitEvent> {
+        let object = self.target.object.clone();
+        let was_failed = self.has_failed();
+        if matches!(self.state, State::Ready(..)) {
+            return None;
+        }
+        self.state = State::Ready(now, message.clone());
+        self.message.clone_from(&message);
+        self.diagnoses.clear();
+        Some(if was_failed { WaitEvent::Recovered { object } } else { WaitEvent::Ready { object, message } })
+    }
+
+    fn pending(&mut self, message: String) -> Option<WaitEvent> {
+        let object = self.target.object.clone();
+        match self.state {
+            // Judged by its pods: only readiness changes that.
+            State::Failed { .. } => None,
+            State::Ready(..) => {
+                self.state = State::Pending;
+                message.clone_into(&mut self.message);
+                Some(WaitEvent::Lost { object, message })
+            }
+            State::Pending | State::Settling(..) | State::Unjudged(..) => {
+                self.state = State::Pending;
+                self.say(&message)
+            }
+        }
+    }
+
+    fn say(&mut self, message: &str) -> Option<WaitEvent> {
+        (self.message != message).then(|| {
+            message.clone_into(&mut self.message);
+            WaitEvent::Progress { object: self.target.object.clone(), message: message.to_owned() }
+        })
+    }
+
+    fn fail(&mut self, reason: String, message: String, now: Duration) -> Option<WaitEvent> {
+        if self.has_failed() {
+            return None;
+        }
+        self.state = State::Failed { at: now, reason, message: message.clone() };
+        Some(WaitEvent::Failed { object: self.target.object.clone(), message })
+    }
+
+    /// How it ended, at `now`.
+    pub(super) fn end(self, now: Duration) -> (WaitTarget, WaitEnd, Duration) {
+        let Self { target, state, message, diagnoses, .. } = self;
+        let (end, after) = match state {
+            State::Ready(at, message) => (WaitEnd::Ready { message }, at),
+            State::Unjudged(at, message) => (WaitEnd::Unjudged { message }, at),
+            State::Failed { at, reason, message } => (WaitEnd::Failed { reason, message, diagnoses }, at),
+            State::Settling(_, readiness) if readiness.is_current() => (WaitEnd::Ready { message }, now),
+            State::Settling(..) => (WaitEnd::Unjudged { message }, now),
+            State::Pending => (WaitEnd::Late { message, diagnoses }, now),
+        };
+        (target, end, after)
+    }
+}
+
+/// Kinds of Kubernetes itself report in ways that [`crate::status`] knows; only strangers have to settle.
+fn is_builtin_kind(o: Object<'_>) -> bool {
+    let group = o.group();
+    !group.contains('.') || group.ends_with(".k8s.io")
+}
