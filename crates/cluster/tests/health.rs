@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use cluster::health::{Diagnosis, Event, HealthOptions, Judge, Pod, Problem, ReplicaSet, Verdict, Workload, diagnose};
+use cluster::health::{
+    Diagnosis, Event, HealthOptions, Judge, Pod, Problem, ReplicaSet, Verdict, Workload, diagnose,
+};
 use serde_json::{Value, json};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -86,7 +88,11 @@ fn ten_pods_with_the_same_crash_are_told_once() {
 
 #[test]
 fn pods_of_an_older_revision_and_of_others_do_not_count() {
-    let pods = [pod("web-1", "old", crashing(4)), pod("web-2", "foreign", crashing(4)), pod("web-3", "nobody", crashing(4))];
+    let pods = [
+        pod("web-1", "old", crashing(4)),
+        pod("web-2", "foreign", crashing(4)),
+        pod("web-3", "nobody", crashing(4)),
+    ];
     assert_eq!(diagnose(&deployment(), &sets(), &pods, &[]), []);
 }
 
@@ -97,7 +103,11 @@ fn a_pull_error_has_the_registrys_words_and_its_events() {
         pod("web-2", "new", pending("ErrImagePull", "r.io/web:9: not found")),
     ];
     let words = "Failed to pull image \"r.io/web:9\": r.io/web:9: not found";
-    let events = [event("uid-web-1", "Failed", words), event("uid-web-2", "Failed", words), event("uid-web-9", "Failed", "x")];
+    let events = [
+        event("uid-web-1", "Failed", words),
+        event("uid-web-2", "Failed", words),
+        event("uid-web-9", "Failed", "x"),
+    ];
     let all = diagnose(&deployment(), &sets(), &pods, &events);
     assert_eq!(
         told(&all),
@@ -116,7 +126,8 @@ fn each_cause_has_its_problem() {
     oom["containerStatuses"][0]["lastState"]["terminated"]["reason"] = json!("OOMKilled");
     let not_ready = json!({"phase": "Running", "podIP": "10.0.0.7", "conditions": [{"type": "Ready", "status": "False"}],
         "containerStatuses": [{"name": "app", "ready": false, "restartCount": 0, "state": {"running": {}}}]});
-    let evicted = json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."});
+    let evicted =
+        json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."});
     let rows = [
         (unscheduled, vec![], Problem::Unschedulable),
         (oom, vec![], Problem::OutOfMemory),
@@ -124,13 +135,25 @@ fn each_cause_has_its_problem() {
         (pending("RunContainerError", "exec: \"nope\": not found"), vec![], Problem::ContainerStart),
         (
             pending("ContainerCreating", ""),
-            vec![event("uid-web-1", "FailedMount", "MountVolume.SetUp failed for volume \"v\": secret \"s\" not found")],
+            vec![event(
+                "uid-web-1",
+                "FailedMount",
+                "MountVolume.SetUp failed for volume \"v\": secret \"s\" not found",
+            )],
             Problem::Mount,
         ),
-        (pending("ContainerCreating", ""), vec![event("uid-web-1", "FailedCreatePodSandBox", "cni")], Problem::Sandbox),
+        (
+            pending("ContainerCreating", ""),
+            vec![event("uid-web-1", "FailedCreatePodSandBox", "cni")],
+            Problem::Sandbox,
+        ),
         (
             not_ready,
-            vec![event("uid-web-1", "Unhealthy", "Readiness probe failed: Get \"http://10.0.0.7:80/\": refused")],
+            vec![event(
+                "uid-web-1",
+                "Unhealthy",
+                "Readiness probe failed: Get \"http://10.0.0.7:80/\": refused",
+            )],
             Problem::NotReady,
         ),
         (evicted, vec![], Problem::PodFailed),
@@ -153,8 +176,16 @@ fn pods_that_start_are_not_a_problem() {
 fn a_quota_is_found_on_the_controller() {
     let mut workload = deployment();
     workload.replica_failure = Some("pods \"web-x\" is forbidden: exceeded quota: q".to_owned());
-    let all = diagnose(&workload, &sets(), &[], &[event("new", "FailedCreate", "Error creating"), event("old", "FailedCreate", "o")]);
-    assert_eq!(told(&all), ["its pods cannot be created (FailedCreate): pods \"web-x\" is forbidden: exceeded quota: q"]);
+    let all = diagnose(
+        &workload,
+        &sets(),
+        &[],
+        &[event("new", "FailedCreate", "Error creating"), event("old", "FailedCreate", "o")],
+    );
+    assert_eq!(
+        told(&all),
+        ["its pods cannot be created (FailedCreate): pods \"web-x\" is forbidden: exceeded quota: q"]
+    );
     assert_eq!(all[0].events.len(), 1);
 }
 
@@ -198,7 +229,8 @@ fn a_pod_that_recovers_starts_with_a_clean_record() {
 
 #[test]
 fn ignored_reasons_and_rare_ones_do_not_fail() {
-    let ignoring = |reason: &str| HealthOptions { ignored: [reason.to_owned()].into(), ..HealthOptions::default() };
+    let ignoring =
+        |reason: &str| HealthOptions { ignored: [reason.to_owned()].into(), ..HealthOptions::default() };
     for options in [
         ignoring("CrashLoopBackOff"),
         ignoring("BackOff"),

@@ -67,7 +67,8 @@ pub struct LogTail {
 /// What is wrong with the pods that belong to the present spec of `workload`, the gravest first.
 #[must_use]
 pub fn diagnose(workload: &Workload, sets: &[ReplicaSet], pods: &[Pod], events: &[Event]) -> Vec<Diagnosis> {
-    let mut mine: Vec<&Pod> = pods.iter().filter(|pod| workload.owns(pod, sets) == Belonging::Current).collect();
+    let mut mine: Vec<&Pod> =
+        pods.iter().filter(|pod| workload.owns(pod, sets) == Belonging::Current).collect();
     mine.sort_by(|a, b| a.name.cmp(&b.name));
     let mut all: Vec<Diagnosis> = Vec::new();
     for pod in mine {
@@ -97,7 +98,9 @@ fn add(all: &mut Vec<Diagnosis>, pod: &Pod, finding: Finding, events: &[&Event])
     let same = all.iter_mut().find(|d| {
         let alike = d.problem == finding.problem && d.container == finding.container;
         // Two steps of one back-off loop (ErrImagePull, ImagePullBackOff) are one problem.
-        alike && code(d.exit.as_ref()) == code(finding.exit.as_ref()) && (d.message == message || d.reason != finding.reason)
+        alike
+            && code(d.exit.as_ref()) == code(finding.exit.as_ref())
+            && (d.message == message || d.reason != finding.reason)
     });
     match same {
         Some(d) => {
@@ -151,7 +154,10 @@ fn merge_events(kept: &mut Vec<Event>, pod: &Pod, events: &[&Event]) {
 fn general(message: &str, pod: &Pod) -> String {
     let own = [Some(pod.uid.as_str()), Some(pod.name.as_str()), pod.ip.as_deref()];
     let stands_for = ["<uid>", "<pod>", "<pod-ip>"];
-    let pairs = own.into_iter().zip(stands_for).filter_map(|(own, word)| Some((own.filter(|o| !o.is_empty())?, word)));
+    let pairs = own
+        .into_iter()
+        .zip(stands_for)
+        .filter_map(|(own, word)| Some((own.filter(|o| !o.is_empty())?, word)));
     pairs.fold(message.trim().to_owned(), |text, (own, word)| text.replace(own, word))
 }
 
@@ -162,7 +168,8 @@ fn uncreated(workload: &Workload, sets: &[ReplicaSet], events: &[Event]) -> Opti
     let last = said.clone().max_by_key(|event| event.last);
     let message = workload.replica_failure.clone().or_else(|| {
         // An event outlives its cause by an hour. Without a status to confirm it, it counts while it is repeated.
-        last.filter(|_| !matches!(workload.revision, super::Revision::ReplicaSet(_))).map(|event| event.message.clone())
+        last.filter(|_| !matches!(workload.revision, super::Revision::ReplicaSet(_)))
+            .map(|event| event.message.clone())
     })?;
     Some(Diagnosis {
         problem: Problem::PodCreation,

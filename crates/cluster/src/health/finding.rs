@@ -138,8 +138,10 @@ fn ended(pod: &Pod) -> Finding {
         ContainerState::Terminated(exit) if exit.code != 0 => Some((c, exit)),
         ContainerState::Waiting { .. } | ContainerState::Running(_) | ContainerState::Terminated(_) => None,
     });
-    let reason = pod.reason.as_deref().or_else(|| bad.map(|(_, exit)| exit.reason.as_str())).unwrap_or("Failed");
-    let message = pod.message.clone().or_else(|| bad.map(|(_, exit)| exit.message.clone())).unwrap_or_default();
+    let reason =
+        pod.reason.as_deref().or_else(|| bad.map(|(_, exit)| exit.reason.as_str())).unwrap_or("Failed");
+    let message =
+        pod.message.clone().or_else(|| bad.map(|(_, exit)| exit.message.clone())).unwrap_or_default();
     Finding {
         container: bad.map(|(container, _)| container.name.clone()),
         exit: bad.map(|(_, exit)| exit.clone()),
@@ -159,10 +161,16 @@ fn in_container(pod: &Pod, container: &Container, events: &[&Event]) -> Option<F
         ContainerState::Waiting { reason, message } => match reason.as_str() {
             "" | "PodInitializing" | "ContainerCreating" => None,
             "CrashLoopBackOff" => Some(crash(container, container.last.as_ref(), true)),
-            "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError"
-            | "RegistryUnavailable" | "SignatureValidationFailed" => {
+            "ErrImagePull"
+            | "ImagePullBackOff"
+            | "InvalidImageName"
+            | "ErrImageNeverPull"
+            | "ImageInspectError"
+            | "RegistryUnavailable"
+            | "SignatureValidationFailed" => {
                 // The back-off's own message often only repeats the image; the event has the registry's words.
-                let pull = events.iter().rev().find(|e| e.reason == "Failed" && e.message.contains("pull image"));
+                let pull =
+                    events.iter().rev().find(|e| e.reason == "Failed" && e.message.contains("pull image"));
                 let words = pull.map_or_else(|| message.clone(), |event| event.message.clone());
                 let since = pull.and_then(|event| event.first).or(pod.created);
                 Some(in_this(Problem::ImagePull, reason, words, since))
@@ -180,7 +188,8 @@ fn in_container(pod: &Pod, container: &Container, events: &[&Event]) -> Option<F
             }
             let start = matches!(exit.reason.as_str(), "StartError" | "ContainerCannotRun");
             if start {
-                let finding = in_this(Problem::ContainerStart, &exit.reason, exit.message.clone(), exit.finished);
+                let finding =
+                    in_this(Problem::ContainerStart, &exit.reason, exit.message.clone(), exit.finished);
                 return Some(Finding { exit: Some(exit.clone()), ..finding });
             }
             Some(crash(container, Some(exit), false))
@@ -211,7 +220,12 @@ fn crash(container: &Container, exit: Option<&Exit>, previous: bool) -> Finding 
         // While it waits for the back-off the ended run is the present one for the kubelet's log API,
         // yet `previous` always means the last one that ended when a restart has been counted.
         logs: (!start).then_some(previous && container.restarts > 0),
-        ..bare(problem, reason, exit.map(|e| e.message.clone()).unwrap_or_default(), exit.and_then(|e| e.finished))
+        ..bare(
+            problem,
+            reason,
+            exit.map(|e| e.message.clone()).unwrap_or_default(),
+            exit.and_then(|e| e.finished),
+        )
     }
 }
 

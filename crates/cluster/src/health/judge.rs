@@ -29,7 +29,8 @@ impl HealthOptions {
     #[must_use]
     pub fn ignores(&self, diagnosis: &Diagnosis) -> bool {
         let known_as = diagnosis.problem.event_reasons();
-        self.ignored.contains(&diagnosis.reason) || known_as.iter().any(|reason| self.ignored.contains(*reason))
+        self.ignored.contains(&diagnosis.reason)
+            || known_as.iter().any(|reason| self.ignored.contains(*reason))
     }
 
     fn counts(&self, diagnosis: &Diagnosis) -> bool {
@@ -95,7 +96,11 @@ impl Judge {
             if !options.enabled || options.ignores(diagnosis) {
                 continue;
             }
-            let from = if diagnosis.problem.yields_to_progress() { clock.first.max(self.progressed) } else { clock.first };
+            let from = if diagnosis.problem.yields_to_progress() {
+                clock.first.max(self.progressed)
+            } else {
+                clock.first
+            };
             let due = from + patience;
             if now < due {
                 next = Some(next.map_or(due, |earliest| earliest.min(due)));

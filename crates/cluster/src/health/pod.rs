@@ -165,7 +165,9 @@ impl Pod {
                 Some(reason.clone())
             }
             ContainerState::Terminated(exit) if exit.code != 0 => Some(exit.reason.clone()),
-            ContainerState::Waiting { .. } | ContainerState::Running(_) | ContainerState::Terminated(_) => None,
+            ContainerState::Waiting { .. } | ContainerState::Running(_) | ContainerState::Terminated(_) => {
+                None
+            }
         };
         if let Some(reason) = self.containers.iter().filter(|c| c.init).find_map(waits) {
             return format!("Init:{reason}");

@@ -107,7 +107,9 @@ impl Workload {
                 }
             }
             Revision::Hash(wanted) if direct => is(wanted.is_some() && pod.revision == *wanted),
-            Revision::TemplateGeneration(wanted) if direct => is(wanted.is_some() && pod.template_generation == *wanted),
+            Revision::TemplateGeneration(wanted) if direct => {
+                is(wanted.is_some() && pod.template_generation == *wanted)
+            }
             Revision::Any if direct => Belonging::Current,
             Revision::Itself
             | Revision::Hash(_)
@@ -123,7 +125,9 @@ impl Workload {
         let mut uids = vec![self.uid.as_str()];
         if let Revision::ReplicaSet(Some(wanted)) = &self.revision {
             let present = sets.iter().filter(|set| set.controller.as_deref() == Some(self.uid.as_str()));
-            uids.extend(present.filter(|set| set.revision.as_ref() == Some(wanted)).map(|set| set.uid.as_str()));
+            uids.extend(
+                present.filter(|set| set.revision.as_ref() == Some(wanted)).map(|set| set.uid.as_str()),
+            );
         }
         uids
     }

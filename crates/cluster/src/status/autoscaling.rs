@@ -14,9 +14,13 @@ pub(super) fn horizontal(o: Object<'_>) -> Readiness {
     match o.condition("AbleToScale") {
         None if looked => Readiness::current(format!("scales {}", target())),
         None => Readiness::progress(format!("waiting for the autoscaler to look at {}", target())),
-        Some(able) if !able.is_true() => Readiness::progress(format!("cannot scale {}: {}", target(), able.says())),
+        Some(able) if !able.is_true() => {
+            Readiness::progress(format!("cannot scale {}: {}", target(), able.says()))
+        }
         Some(_) => match o.condition("ScalingActive").filter(|active| active.is_false()) {
-            Some(idle) => Readiness::current(format!("found {}, does not scale it: {}", target(), idle.says())),
+            Some(idle) => {
+                Readiness::current(format!("found {}, does not scale it: {}", target(), idle.says()))
+            }
             None => Readiness::current(format!("scales {}", target())),
         },
     }

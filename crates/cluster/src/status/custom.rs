@@ -8,8 +8,17 @@ const FAILURE: [&str; 2] = ["Stalled", "Failed"];
 /// True means that the controller is at work.
 const WORKING: [&str; 2] = ["Reconciling", "Progressing"];
 /// True means done. The first that is present decides.
-const DONE: [&str; 9] =
-    ["Ready", "Available", "Healthy", "Programmed", "Established", "Succeeded", "Complete", "Synced", "Accepted"];
+const DONE: [&str; 9] = [
+    "Ready",
+    "Available",
+    "Healthy",
+    "Programmed",
+    "Established",
+    "Succeeded",
+    "Complete",
+    "Synced",
+    "Accepted",
+];
 /// Values of `status.phase` or `status.state`, used where there are no conditions.
 const GOOD_PHASES: [&str; 12] = [
     "ready",
@@ -32,7 +41,7 @@ const BAD_PHASES: [&str; 5] = ["failed", "error", "invalid", "rejected", "lost"]
 pub(super) fn by_condition(o: Object<'_>) -> Readiness {
     let generation = o.int("/metadata/generation");
     let fresh = |kind: &str| o.condition(kind).filter(|c| c.is_about(generation));
-    let is_stale = |kind: &&str| o.condition(kind).is_some_and(|c| !c.is_about(generation));
+    let is_stale = |kind: &str| o.condition(kind).is_some_and(|c| !c.is_about(generation));
 
     if let Some(failed) = FAILURE.iter().find_map(|kind| fresh(kind).filter(|c| c.is_true())) {
         let reason = if failed.reason().is_empty() { failed.kind() } else { failed.reason() };
@@ -44,7 +53,7 @@ pub(super) fn by_condition(o: Object<'_>) -> Readiness {
     if let Some(done) = DONE.iter().find_map(|kind| fresh(kind)) {
         return judge(done, WORKING.iter().find_map(|kind| fresh(kind).filter(|c| c.is_true())));
     }
-    if DONE.iter().any(|kind| is_stale(&kind)) {
+    if DONE.iter().any(|kind| is_stale(kind)) {
         return Readiness::progress("waiting for the controller to see the new spec");
     }
     if let Some(working) = WORKING.iter().find_map(|kind| fresh(kind).filter(|c| c.is_true())) {
@@ -102,10 +111,12 @@ fn by_phase(o: Object<'_>) -> Option<Readiness> {
 /// believed (kstatus); one that says nothing at all is not.
 fn silent(o: Object<'_>, generation: Option<i64>) -> Readiness {
     match (o.int("/status/observedGeneration"), generation) {
-        (Some(observed), Some(generation)) if observed >= generation => Readiness::current("seen by its controller"),
-        _ if o.conditions().next().is_some() => {
-            Readiness::unknown("stored; it has none of the conditions that tell readiness (Ready, Available, …)")
+        (Some(observed), Some(generation)) if observed >= generation => {
+            Readiness::current("seen by its controller")
         }
+        _ if o.conditions().next().is_some() => Readiness::unknown(
+            "stored; it has none of the conditions that tell readiness (Ready, Available, …)",
+        ),
         _ => Readiness::unknown("stored; no controller has reported on it"),
     }
 }

@@ -20,7 +20,9 @@ pub(super) fn definition(o: Object<'_>) -> Readiness {
 pub(super) fn api_service(o: Object<'_>) -> Readiness {
     match o.condition("Available") {
         Some(available) if available.is_true() => Readiness::current("available"),
-        Some(available) => Readiness::progress(format!("waiting for the API to answer: {}", available.says())),
+        Some(available) => {
+            Readiness::progress(format!("waiting for the API to answer: {}", available.says()))
+        }
         None => Readiness::progress("waiting for the API to answer"),
     }
 }

@@ -24,6 +24,7 @@ pub(super) fn ingress(o: Object<'_>) -> Readiness {
 
 fn addresses(o: Object<'_>) -> Option<String> {
     let points = o.list("/status/loadBalancer/ingress").iter().map(Object);
-    let points: Vec<_> = points.filter_map(|point| point.text("/hostname").or_else(|| point.text("/ip"))).collect();
+    let points: Vec<_> =
+        points.filter_map(|point| point.text("/hostname").or_else(|| point.text("/ip"))).collect();
     (!points.is_empty()).then(|| points.join(", "))
 }

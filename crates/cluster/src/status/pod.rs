@@ -13,11 +13,14 @@ pub(super) fn pod(o: Object<'_>) -> Readiness {
         Some("Running") if o.condition("Ready").is_some_and(|c| c.is_true()) => Readiness::current("ready"),
         Some("Running") => {
             let total = o.list("/status/containerStatuses").len();
-            let ready = o.list("/status/containerStatuses").iter().filter(|c| Object(c).flag("/ready")).count();
+            let ready =
+                o.list("/status/containerStatuses").iter().filter(|c| Object(c).flag("/ready")).count();
             Readiness::progress(format!("waiting for {ready}/{total} containers to be ready"))
         }
         Some("Pending") => match o.condition("PodScheduled").filter(|c| c.is_false()) {
-            Some(unscheduled) => Readiness::progress(format!("waiting for a node: {}", unscheduled.explains())),
+            Some(unscheduled) => {
+                Readiness::progress(format!("waiting for a node: {}", unscheduled.explains()))
+            }
             None => Readiness::progress(waiting(o).unwrap_or_else(|| "waiting for it to start".to_owned())),
         },
         Some("Unknown") => Readiness::unknown("the node does not report"),
@@ -26,7 +29,8 @@ pub(super) fn pod(o: Object<'_>) -> Readiness {
 }
 
 fn waiting(o: Object<'_>) -> Option<String> {
-    let containers = o.list("/status/initContainerStatuses").iter().chain(o.list("/status/containerStatuses"));
+    let containers =
+        o.list("/status/initContainerStatuses").iter().chain(o.list("/status/containerStatuses"));
     containers.map(Object).find_map(|container| {
         let reason = container.text("/state/waiting/reason").filter(|r| *r != "PodInitializing")?;
         Some(format!("container {} is waiting: {reason}", container.text("/name").unwrap_or_default()))

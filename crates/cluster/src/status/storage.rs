@@ -7,7 +7,9 @@ use super::{Object, Readiness, Surroundings, VolumeBinding};
 pub(super) fn claim(o: Object<'_>, around: &Surroundings) -> Readiness {
     match o.text("/status/phase") {
         Some("Bound") => match o.condition("Resizing").filter(|c| c.is_true()) {
-            Some(resizing) => Readiness::progress(format!("bound, waiting for the resize: {}", resizing.explains())),
+            Some(resizing) => {
+                Readiness::progress(format!("bound, waiting for the resize: {}", resizing.explains()))
+            }
             None => Readiness::current(match o.text("/status/capacity/storage") {
                 Some(size) => format!("bound: {size}"),
                 None => "bound".to_owned(),
@@ -15,7 +17,10 @@ pub(super) fn claim(o: Object<'_>, around: &Surroundings) -> Readiness {
         },
         Some("Lost") => Readiness::failed(
             "Lost",
-            format!("the volume it was bound to is gone: {}", o.text("/spec/volumeName").unwrap_or("unnamed")),
+            format!(
+                "the volume it was bound to is gone: {}",
+                o.text("/spec/volumeName").unwrap_or("unnamed")
+            ),
         ),
         Some(_) | None => unbound(o, around),
     }
@@ -24,7 +29,9 @@ pub(super) fn claim(o: Object<'_>, around: &Surroundings) -> Readiness {
 fn unbound(o: Object<'_>, around: &Surroundings) -> Readiness {
     const SELECTED_NODE: &str = "/metadata/annotations/volume.kubernetes.io~1selected-node";
     let Some(class) = o.text("/spec/storageClassName") else {
-        return Readiness::progress("waiting for a volume: it names no storage class and the cluster has no default");
+        return Readiness::progress(
+            "waiting for a volume: it names no storage class and the cluster has no default",
+        );
     };
     match around.storage_classes.get(class) {
         Some(VolumeBinding::WaitForFirstConsumer) if !o.has(SELECTED_NODE) => {

@@ -13,7 +13,13 @@ const BYTES: i64 = 16 * 1024;
 
 /// Fetches the logs of `diagnoses`, all at once, within `limit`. What cannot be had is left out: a report without a
 /// log is better than none.
-pub(super) async fn fetch(client: &Client, namespace: &str, lines: u32, limit: Duration, diagnoses: &mut [Diagnosis]) {
+pub(super) async fn fetch(
+    client: &Client,
+    namespace: &str,
+    lines: u32,
+    limit: Duration,
+    diagnoses: &mut [Diagnosis],
+) {
     if lines == 0 {
         return;
     }

@@ -79,7 +79,8 @@ impl Slot {
         }
         self.workload = Some(Workload::read(object));
         let readiness = assess_in(object, around);
-        let untouched = self.target.written.is_some() && self.target.written.as_deref() == o.text("/metadata/resourceVersion");
+        let untouched = self.target.written.is_some()
+            && self.target.written.as_deref() == o.text("/metadata/resourceVersion");
         let believed = o.has("/status/observedGeneration") || !untouched || is_builtin_kind(o);
         match readiness {
             Readiness::Current { message } if believed => self.ready(message, now),
@@ -108,7 +109,8 @@ impl Slot {
 
     /// It cannot be watched.
     pub(super) fn blind(&mut self, because: &str, now: Duration) -> Option<WaitEvent> {
-        self.is_open().then(|| self.fail("CannotWatch".to_owned(), format!("cannot be watched: {because}"), now))?
+        self.is_open()
+            .then(|| self.fail("CannotWatch".to_owned(), format!("cannot be watched: {because}"), now))?
     }
 
     /// What is wrong with its pods now. Returns what to tell, and when to ask again.
@@ -148,7 +150,9 @@ impl Slot {
     /// Replaces the diagnoses; a log that was fetched stays with its problem.
     fn keep(&mut self, mut fresh: Vec<Diagnosis>) {
         for diagnosis in &mut fresh {
-            let same = |old: &&mut Diagnosis| old.problem == diagnosis.problem && old.container == diagnosis.container;
+            let same = |old: &&mut Diagnosis| {
+                old.problem == diagnosis.problem && old.container == diagnosis.container
+            };
             if let Some(old) = self.diagnoses.iter_mut().find(same) {
                 diagnosis.log = old.log.take();
             }

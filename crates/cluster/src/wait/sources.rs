@@ -48,6 +48,8 @@ pub(super) struct Break {
     pub(super) because: String,
     /// The server will not allow it, however often it is asked.
     pub(super) refused: bool,
+    /// The credentials are not, or no longer, good.
+    pub(super) unauthorized: bool,
     /// Normal life of a watch (the server closed it, its version is too old): not worth a word.
     pub(super) routine: bool,
 }
@@ -89,11 +91,17 @@ pub(super) fn objects(
         Some(name) => config().fields(&format!("metadata.name={name}")),
         None => config(),
     };
-    stream::<Slim>(client, resource, namespace, config).map(move |change| Signal::Object(index, change)).boxed()
+    stream::<Slim>(client, resource, namespace, config)
+        .map(move |change| Signal::Object(index, change))
+        .boxed()
 }
 
 /// Watches what explains the objects of a namespace: its pods, `ReplicaSet`s (by their metadata) and warnings.
-pub(super) fn explanations(client: &Client, namespace: &str, index: usize) -> [BoxStream<'static, Signal>; 3] {
+pub(super) fn explanations(
+    client: &Client,
+    namespace: &str,
+    index: usize,
+) -> [BoxStream<'static, Signal>; 3] {
     let namespace = Some(namespace);
     let pods = stream::<Pod>(client, &builtin("", "v1", "Pod", "pods"), namespace, config());
     let sets = stream::<ReplicaSet>(
@@ -145,19 +153,22 @@ fn broken(error: &watcher::Error) -> Break {
         watcher::Error::WatchError(status) => (Some(status.as_ref()), status.code == 410),
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchFailed(kube::Error::Api(status)) => (Some(status.as_ref()), status.code == 410),
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => {
+            (Some(status.as_ref()), status.code == 410)
+        }
         watcher::Error::WatchFailed(_) => (None, true),
         watcher::Error::InitialListFailed(_)
         | watcher::Error::WatchStartFailed(_)
         | watcher::Error::NoResourceVersion => (None, false),
     };
     let refused = status.is_some_and(|status| matches!(status.code, 401 | 403 | 404 | 405));
+    let unauthorized = status.is_some_and(|status| status.code == 401);
     let because = match status {
         Some(status) if !status.message.is_empty() => status.message.clone(),
         Some(status) => format!("HTTP status {}", status.code),
         None => chain(error),
     };
-    Break { because, refused, routine }
+    Break { because, refused, unauthorized, routine }
 }
 
 /// An error and its causes on one line, each said once.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use futures::stream::{BoxStream, SelectAll, StreamExt as _};
+use kube::Api;
 use kube::core::{ApiResource, DynamicObject};
-use kube::{Api, Client};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::seen::Slim;
@@ -14,6 +14,7 @@ use super::slot::Slot;
 use super::sources::{self, Break, Change, Signal, builtin};
 use super::surveillance::Surveillance;
 use super::{WaitEvent, WaitOptions, WaitOutcome, WaitTarget, has_readiness, logs};
+use crate::connect::Connection;
 use crate::status::{Surroundings, VolumeBinding};
 
 /// How long a refusal (403, 404) may last before it is believed: rights and definitions that this deploy has just
@@ -28,14 +29,16 @@ const LOG_LIMIT: Duration = Duration::from_secs(3);
 ///
 /// A target that has failed is watched on while others are pending: if it recovers, it is ready. The wait ends when
 /// nothing is pending any more.
+///
+/// Returns at the deadline, or when it passes at most 3 s later, in which it fetches the logs that explain who is late.
 pub async fn until_ready(
-    client: Client,
+    connection: &Connection,
     targets: Vec<WaitTarget>,
     options: WaitOptions,
     on_event: impl FnMut(WaitEvent) + Send,
 ) -> Vec<WaitOutcome> {
     let started = Instant::now();
-    let mut wait = Wait::new(client, targets, options, on_event, started);
+    let mut wait = Wait::new(connection, targets, options, on_event, started);
     wait.learn_storage().await;
     wait.run().await;
     wait.explain_the_late().await;
@@ -53,8 +56,8 @@ struct Group {
     refused_since: Option<Instant>,
 }
 
-struct Wait<F> {
-    client: Client,
+struct Wait<'a, F> {
+    connection: &'a Connection,
     options: WaitOptions,
     on_event: F,
     started: Instant,
@@ -66,14 +69,22 @@ struct Wait<F> {
     streams: SelectAll<BoxStream<'static, Signal>>,
     /// When something is to be done though nothing has changed.
     wake: Option<Instant>,
+    /// A watch was refused with 401.
+    unauthorized: bool,
     /// When the namespaces that have changed are judged.
     judge_at: Option<Instant>,
 }
 
-impl<F: FnMut(WaitEvent) + Send> Wait<F> {
-    fn new(client: Client, targets: Vec<WaitTarget>, options: WaitOptions, on_event: F, started: Instant) -> Self {
+impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
+    fn new(
+        connection: &'a Connection,
+        targets: Vec<WaitTarget>,
+        options: WaitOptions,
+        on_event: F,
+        started: Instant,
+    ) -> Self {
         let mut wait = Self {
-            client,
+            connection,
             options,
             on_event,
             started,
@@ -84,18 +95,24 @@ impl<F: FnMut(WaitEvent) + Send> Wait<F> {
             namespace_of: BTreeMap::new(),
             streams: SelectAll::new(),
             wake: None,
+            unauthorized: false,
             judge_at: None,
         };
         for target in targets {
             wait.add(target);
         }
-        for (index, group) in wait.groups.iter().enumerate() {
+        wait.watch_objects();
+        wait
+    }
+
+    fn watch_objects(&mut self) {
+        let client = self.connection.client();
+        for (index, group) in self.groups.iter().enumerate() {
             let mut names = group.members.keys();
             let only = names.next().filter(|_| group.members.len() == 1).map(String::as_str);
             let namespace = group.namespace.as_deref();
-            wait.streams.push(sources::objects(&wait.client, &group.resource, namespace, only, index));
+            self.streams.push(sources::objects(&client, &group.resource, namespace, only, index));
         }
-        wait
     }
 
     fn add(&mut self, target: WaitTarget) {
@@ -130,7 +147,7 @@ impl<F: FnMut(WaitEvent) + Send> Wait<F> {
             return;
         }
         let resource = builtin("storage.k8s.io", "v1", "StorageClass", "storageclasses");
-        let classes: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+        let classes: Api<DynamicObject> = Api::all_with(self.connection.client(), &resource);
         let listed = timeout(Duration::from_secs(10), classes.list(&kube::api::ListParams::default())).await;
         // Without the right to list classes a claim that is not bound is simply not ready yet.
         let Ok(Ok(listed)) = listed else { return };
@@ -138,7 +155,8 @@ impl<F: FnMut(WaitEvent) + Send> Wait<F> {
             .into_iter()
             .filter_map(|class| {
                 let late = class.data.get("volumeBindingMode")?.as_str()? == "WaitForFirstConsumer";
-                let binding = if late { VolumeBinding::WaitForFirstConsumer } else { VolumeBinding::Immediate };
+                let binding =
+                    if late { VolumeBinding::WaitForFirstConsumer } else { VolumeBinding::Immediate };
                 Some((class.metadata.name?, binding))
             })
             .collect();
@@ -163,7 +181,26 @@ impl<F: FnMut(WaitEvent) + Send> Wait<F> {
                 }
                 () = sleep_until(pause) => {}
             }
+            if self.unauthorized {
+                self.renew().await;
+            }
             self.tick().await;
+        }
+    }
+
+    /// Credentials that expired while waiting: gets new ones and watches with those, once per refusal.
+    async fn renew(&mut self) {
+        self.unauthorized = false;
+        if !matches!(self.connection.renew().await, Ok(true)) {
+            return;
+        }
+        self.streams.clear();
+        self.watch_objects();
+        let client = self.connection.client();
+        for (index, namespace) in
+            self.namespaces.iter().enumerate().filter(|(_, namespace)| namespace.started)
+        {
+            self.streams.extend(sources::explanations(&client, &namespace.namespace, index));
         }
     }
 
@@ -204,7 +241,7 @@ impl<F: FnMut(WaitEvent) + Send> Wait<F> {
             });
             if !self.namespaces[index].started {
                 self.namespaces[index].started = true;
-                self.streams.extend(sources::explanations(&self.client, &namespace, index));
+                self.streams.extend(sources::explanations(&self.connection.client(), &namespace, index));
             }
         }
     }
@@ -235,6 +272,7 @@ impl<F: FnMut(WaitEvent) + Send> Wait<F> {
         if let Some((what, broken)) = broken
             && !broken.routine
         {
+            self.unauthorized |= broken.unauthorized;
             self.tell([WaitEvent::Retrying { what, because: broken.because }]);
         }
     }
@@ -283,7 +321,8 @@ impl<F: FnMut(WaitEvent) + Send> Wait<F> {
             Change::Listed => {
                 this.refused_since = None;
                 let listed = this.listed.take()?;
-                let missing: Vec<usize> = this.members.values().filter(|slot| !listed.contains(slot)).copied().collect();
+                let missing: Vec<usize> =
+                    this.members.values().filter(|slot| !listed.contains(slot)).copied().collect();
                 for slot in missing {
                     let event = self.slots[slot].vanish(elapsed);
                     self.tell(event);
@@ -333,7 +372,8 @@ impl<F: FnMut(WaitEvent) + Send> Wait<F> {
     /// Judges the workloads of the namespaces that have changed.
     async fn judge(&mut self, now: Instant) {
         let elapsed = now.duration_since(self.started);
-        let dirty: BTreeSet<usize> = (0..self.namespaces.len()).filter(|i| self.namespaces[*i].dirty).collect();
+        let dirty: BTreeSet<usize> =
+            (0..self.namespaces.len()).filter(|i| self.namespaces[*i].dirty).collect();
         for index in &dirty {
             self.namespaces[*index].dirty = false;
         }
@@ -365,7 +405,7 @@ impl<F: FnMut(WaitEvent) + Send> Wait<F> {
     async fn fetch_logs(&mut self, slots: &[usize], until: Instant) {
         let limit = until.duration_since(Instant::now());
         let lines = self.options.log_lines;
-        let client = &self.client;
+        let client = &self.connection.client();
         let chosen = self.slots.iter_mut().enumerate().filter(|(index, _)| slots.contains(index));
         let all = chosen.filter_map(|(_, slot)| {
             let namespace = slot.target.namespace.clone()?;
@@ -377,7 +417,9 @@ impl<F: FnMut(WaitEvent) + Send> Wait<F> {
     /// Explains what has failed or is late and has no explanation yet, in a moment and no longer.
     async fn explain_the_late(&mut self) {
         let unexplained = |slot: &Slot| {
-            (slot.has_failed() || slot.is_unready()) && slot.diagnoses.is_empty() && slot.target.namespace.is_some()
+            (slot.has_failed() || slot.is_unready())
+                && slot.diagnoses.is_empty()
+                && slot.target.namespace.is_some()
         };
         if self.slots.iter().any(unexplained) {
             // Not seen long enough to be looked at (a short timeout, a Job that failed at once): look now.
