@@ -83,6 +83,16 @@ impl<T: Reduce> Resource for Seen<T> {
 #[derive(Debug, Clone)]
 pub(super) struct Slim(pub(super) Value);
 
+impl Slim {
+    /// Items of a list do not say what they are.
+    pub(super) fn name_kind(&mut self, resource: &ApiResource) {
+        if let Some(object) = self.0.as_object_mut() {
+            object.insert("apiVersion".to_owned(), Value::from(resource.api_version.as_str()));
+            object.insert("kind".to_owned(), Value::from(resource.kind.as_str()));
+        }
+    }
+}
+
 impl Reduce for Slim {
     fn reduce(mut object: Value) -> Self {
         if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {

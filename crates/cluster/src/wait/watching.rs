@@ -303,8 +303,9 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
         let this = &mut self.groups[group];
         match change {
             Change::Relist => this.listed = Some(BTreeSet::new()),
-            Change::Put(seen) => {
+            Change::Put(mut seen) => {
                 this.refused_since = None;
+                seen.kept.name_kind(&this.resource);
                 let slot = *this.members.get(seen.name())?;
                 if let Some(listed) = &mut this.listed {
                     listed.insert(slot);
