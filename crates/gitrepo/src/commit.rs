@@ -107,7 +107,6 @@ pub(crate) struct Base {
 #[derive(Debug, Clone)]
 pub(crate) struct NewCommit {
     pub(crate) id: Oid,
-    pub(crate) tree: Oid,
     pub(crate) objects: Vec<NewObject>,
 }
 
@@ -176,7 +175,7 @@ pub(crate) fn build(
     objects.insert(0, NewObject { id, kind: Kind::Commit, data, base: None });
     let mut seen = std::collections::HashSet::new();
     objects.retain(|object| seen.insert(object.id));
-    Ok(Some(NewCommit { id, tree, objects }))
+    Ok(Some(NewCommit { id, objects }))
 }
 
 /// A tree that entries are set in. Remembers what it still shares with the tip's.
@@ -322,6 +321,10 @@ mod tests {
         }
     }
 
+    fn tree_of(commit: &NewCommit) -> Oid {
+        object::parse_commit(&commit.objects[0].data).unwrap().tree
+    }
+
     fn trees_of(commit: &NewCommit, paths: &[&str]) -> Trees {
         // The trees of a commit in the order they were sent: root first.
         let trees = commit.objects.iter().filter(|o| o.kind == Kind::Tree);
@@ -335,7 +338,7 @@ mod tests {
             String::from_utf8(commit.objects[0].data.clone()).unwrap(),
             format!(
                 "tree {}\nauthor A B <a@b> 1700000000 -0130\ncommitter A B <a@b> 1700000000 -0130\n\nsubject\n",
-                commit.tree
+                tree_of(&commit)
             )
         );
         let kinds: Vec<Kind> = commit.objects.iter().map(|object| object.kind).collect();
@@ -347,7 +350,7 @@ mod tests {
         let first = change(&[("a/b.yaml", "x\n")]);
         let commit = build(FORMAT, None, &Trees::new(), &first).unwrap().unwrap();
         let trees = trees_of(&commit, &["", "a"]);
-        let parent = Some((commit.id, commit.tree));
+        let parent = Some((commit.id, tree_of(&commit)));
         assert!(build(FORMAT, parent, &trees, &first).unwrap().is_none());
         let second = build(FORMAT, parent, &trees, &change(&[("a/b.yaml", "y\n")])).unwrap().unwrap();
         assert_eq!(second.objects.len(), 4);
@@ -359,7 +362,7 @@ mod tests {
     fn a_file_in_the_place_of_a_directory_is_refused() {
         let commit = build(FORMAT, None, &Trees::new(), &change(&[("a/b", "x")])).unwrap().unwrap();
         let trees = trees_of(&commit, &["", "a"]);
-        let parent = Some((commit.id, commit.tree));
+        let parent = Some((commit.id, tree_of(&commit)));
         for (path, reason) in
             [("a", "it is a directory"), ("a/b/c", "a part of it is a file, not a directory")]
         {

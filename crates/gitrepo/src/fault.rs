@@ -88,12 +88,12 @@ pub enum GitError {
         /// What its `Retry-After` asks for, in seconds.
         retry_after: Option<u64>,
     },
-    /// The server's certificate is not trusted.
-    #[error("the certificate of `{url}` is not trusted: {reason}")]
+    /// The server's certificate (or host key, for ssh) is not trusted.
+    #[error("the identity of the server of `{url}` cannot be verified: {reason}")]
     Certificate {
         /// The URL, redacted.
         url: String,
-        /// What rustls said.
+        /// What rustls or ssh said.
         reason: String,
     },
     /// The server refused a request for good (any other 4xx, an `ERR` line).
@@ -186,6 +186,9 @@ impl GitError {
             Self::NoBranch { others, .. } if !others.is_empty() => {
                 Some(format!("it has: {}", others.join(", ")))
             }
+            Self::Certificate { url, .. } if !url.starts_with("http") => Some(
+                "add its host key, after checking it: ssh-keyscan <host> >> ~/.ssh/known_hosts".to_string(),
+            ),
             Self::Certificate { .. } => {
                 Some("give the certificate of its authority as a CA file (PEM)".to_string())
             }

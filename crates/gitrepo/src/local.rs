@@ -17,6 +17,8 @@ use crate::session::{PushFault, PushReply, PushRequest, Refs, Session, Store, Tr
 pub(crate) struct LocalRepo {
     path: PathBuf,
     repo: Repository,
+    /// Whether it is one of ours that holds a part of a history.
+    partial: bool,
 }
 
 /// How a directory is to be used.
@@ -74,11 +76,27 @@ impl LocalRepo {
         {
             return Ok(Local::ThroughGit("its format is not one that libgit2 writes"));
         }
-        Ok(Local::Direct(Self { path: path.to_path_buf(), repo }))
+        Ok(Local::Direct(Self { path: path.to_path_buf(), repo, partial: false }))
+    }
+
+    /// A new one, for a part of a history that was fetched.
+    pub(crate) fn scratch(path: &Path) -> Result<Self, GitError> {
+        let repo = Repository::init_bare(path).map_err(|e| local(path, "making it", &e))?;
+        Ok(Self { path: path.to_path_buf(), repo, partial: true })
+    }
+
+    /// Its objects.
+    pub(crate) fn odb(&self) -> Result<git2::Odb<'_>, git2::Error> {
+        self.repo.odb()
     }
 
     fn fault(&self, action: &'static str, error: &git2::Error) -> GitError {
         local(&self.path, action, error)
+    }
+
+    fn has(&self, id: Oid) -> bool {
+        let raw = git2::Oid::from_bytes(id.raw());
+        raw.is_ok_and(|raw| self.repo.odb().is_ok_and(|odb| odb.exists(raw)))
     }
 
     fn get(&self, id: Oid, store: &mut Store) -> Result<(), GitError> {
@@ -174,6 +192,9 @@ impl Session for LocalRepo {
                 for _ in 0..depth {
                     let mut above = Vec::new();
                     for id in level {
+                        if self.partial && !self.has(id) {
+                            continue;
+                        }
                         self.get(id, store)?;
                         let commit = store.objects.get(&id).and_then(|c| object::parse_commit(&c.data));
                         above.extend(commit.into_iter().flat_map(|commit| commit.parents));

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::commit::NewObject;
 use crate::fault::GitError;
-use crate::object::{Object, ObjectFormat, Oid};
+use crate::object::{Kind, Object, ObjectFormat, Oid};
 
 /// Bytes over the wire, TLS and HTTP headers included where we make them ourselves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,6 +49,10 @@ pub(crate) enum Want<'a> {
 pub(crate) struct Store {
     pub(crate) format: ObjectFormat,
     pub(crate) objects: HashMap<Oid, Object>,
+    /// The tip that was fetched last.
+    pub(crate) tip: Option<Oid>,
+    /// What came last.
+    pub(crate) newest: Option<Kind>,
 }
 
 impl Store {

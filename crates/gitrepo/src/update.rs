@@ -268,12 +268,14 @@ impl<E> Stop<E> {
     }
 }
 
-/// Commits that were sent without an answer. `since` is what the first of them was made on.
-#[derive(Default)]
+/// A commit that was sent without an answer.
+#[derive(Debug, Clone, Copy)]
 struct Unanswered {
-    commits: Vec<Oid>,
-    parents: Vec<Option<Oid>>,
-    since: Option<Oid>,
+    commit: Oid,
+    /// What it was made on.
+    base: Option<Oid>,
+    /// What the ref had to be for it to be taken.
+    old: Option<Oid>,
 }
 
 struct Update<'a> {
@@ -283,7 +285,7 @@ struct Update<'a> {
     store: Store,
     retries: Retries,
     races: u32,
-    unanswered: Unanswered,
+    unanswered: Vec<Unanswered>,
     on_event: &'a mut dyn FnMut(PushEvent),
 }
 
@@ -307,7 +309,7 @@ impl<'a> Update<'a> {
             store: Store::default(),
             retries,
             races: 0,
-            unanswered: Unanswered::default(),
+            unanswered: Vec::new(),
             on_event,
         })
     }
@@ -363,9 +365,9 @@ impl<'a> Update<'a> {
     }
 
     fn give_up<E>(&self, last: String) -> UpdateError<E> {
-        match self.unanswered.commits.last() {
-            Some(commit) => UpdateError::Unknown {
-                commit: commit.to_string(),
+        match self.unanswered.last() {
+            Some(sent) => UpdateError::Unknown {
+                commit: sent.commit.to_string(),
                 branch: self.target.write.clone().unwrap_or_else(|| "HEAD".to_string()),
                 reason: last,
             },
@@ -390,12 +392,14 @@ impl<'a> Update<'a> {
         let branch = short(&spot.name).to_string();
         let mut tip =
             Tip::open(self.session.as_mut(), &mut self.store, &branch, spot.base).map_err(Stop::of)?;
-        if !self.unanswered.commits.is_empty() {
-            let since = self.unanswered.since;
-            let landed = tip.landed(&self.unanswered.commits, since).map_err(Stop::of)?;
+        if let Some(first) = self.unanswered.first() {
+            let commits: Vec<Oid> = self.unanswered.iter().map(|sent| sent.commit).collect();
+            let landed = tip.landed(&commits, first.base).map_err(Stop::of)?;
             if let Some(commit) = landed {
                 return Ok(Made::Landed(self.pushed(&spot, commit, Vec::new())));
             }
+            // The server may still be at work on it, but only if the branch is what it was.
+            self.unanswered.retain(|sent| sent.old == spot.old);
         }
         let decided = decide(&mut tip);
         let fault = tip.fault.take();
@@ -436,11 +440,7 @@ impl<'a> Update<'a> {
             Ok(reply) => reply,
             Err(PushFault::NotSent(error)) => return Err(Stop::of(error)),
             Err(PushFault::Unknown(error)) => {
-                if self.unanswered.commits.is_empty() {
-                    self.unanswered.since = spot.base;
-                }
-                self.unanswered.commits.push(new.id);
-                self.unanswered.parents.push(spot.base);
+                self.unanswered.push(Unanswered { commit: new.id, base: spot.base, old: spot.old });
                 return Err(Stop::Fault(error.to_string(), None));
             }
         };
@@ -477,17 +477,14 @@ impl<'a> Update<'a> {
     }
 
     fn pushed(&self, spot: &Spot, commit: Oid, server_messages: Vec<String>) -> Outcome {
-        let earlier = self.unanswered.commits.iter().position(|id| *id == commit);
-        let parent = match earlier {
-            Some(at) => self.unanswered.parents.get(at).copied().flatten(),
-            None => spot.base,
-        };
+        let earlier = self.unanswered.iter().find(|sent| sent.commit == commit);
+        let (parent, old) = earlier.map_or((spot.base, spot.old), |sent| (sent.base, sent.old));
         let traffic = self.session.traffic();
         Outcome::Pushed(Pushed {
             commit: commit.to_string(),
             parent: parent.map(|id| id.to_string()),
             branch: short(&spot.name).to_string(),
-            created_branch: earlier.is_none() && spot.old.is_none(),
+            created_branch: old.is_none(),
             attempts: self.retries.attempts(),
             bytes_received: traffic.received,
             bytes_sent: traffic.sent,

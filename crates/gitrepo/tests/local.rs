@@ -1,4 +1,5 @@
 //! Repositories of this machine, through libgit2.
+#![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 
