@@ -83,6 +83,9 @@ pub enum ObjectResult {
     NotReady {
         /// Why.
         trouble: Trouble,
+        /// What is wrong with its pods, as far as that is known.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        diagnoses: Vec<crate::health::Diagnosis>,
     },
 }
 
