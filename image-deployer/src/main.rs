@@ -1,2 +1,51 @@
-//! image-deployer
-fn main() {}
+//! `image-deployer`: the arguments, the environment and the exit code; everything else is in `run`.
+
+mod args;
+mod ci;
+mod everywhere;
+mod guard;
+mod message;
+mod part;
+mod plan;
+mod registry;
+mod request;
+mod review;
+mod run;
+mod tell;
+mod want;
+
+use std::{io::Read as _, process::ExitCode};
+
+use clap::{CommandFactory as _, Parser as _};
+use cli::{Exit, Format, Printer};
+
+use crate::args::{Args, OutputArg};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    // Variables that are not text are nobody's settings.
+    let environment: ci::Environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let format = match args.output {
+        Some(OutputArg::Json) => Format::Json,
+        Some(OutputArg::Text) | None => Format::Text,
+    };
+    let plain = ci::variable(&environment, "NO_COLOR").is_some()
+        || ci::variable(&environment, "TERM").is_some_and(|terminal| terminal == "dumb");
+    let printer = Printer::new(format, args.quiet, plain);
+    let mut stdin = || {
+        let mut text = String::new();
+        std::io::stdin().lock().read_to_string(&mut text).map(|_| text)
+    };
+    cli::run(&printer, |printer| {
+        if let Some(shell) = args.completions {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "image-deployer", &mut script);
+            printer.result(&String::from_utf8_lossy(&script));
+            return Ok(Exit::Done);
+        }
+        let request = request::request(&args, &environment, &mut stdin)?;
+        run::run(&request, printer)
+    })
+}

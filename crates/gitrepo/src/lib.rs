@@ -44,6 +44,7 @@
 //! ```
 
 mod address;
+mod ancestry;
 mod auth;
 mod commit;
 pub mod edit;
@@ -54,11 +55,13 @@ mod refusal;
 mod remote;
 mod retry;
 mod session;
+pub mod sign;
 mod tip;
 mod update;
 mod wire;
 
 pub use address::redact;
+pub use ancestry::{Relation, relation};
 pub use auth::{Auth, Secret};
 pub use commit::{Change, CommitSpec, Identity, Signer};
 pub use fault::GitError;
