@@ -4,21 +4,31 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
-/// Commits a new image into a git repository of manifests: one value of one file, exactly, without a clone.
+/// Commits a new image into a git repository of manifests: one value of one file,
+/// exactly, without a clone.
 ///
 /// The common case is the last step of a CI job:
 ///
-///   image-deployer --repo https://github.com/acme/manifests --branch main --image quay.io/acme/web:main-4f2a91c
+///   image-deployer --repo https://github.com/acme/manifests \
+///     --branch main --image quay.io/acme/web:main-4f2a91c
 ///
-/// which writes that image into `images/acme/web/main.yaml`, as `kit.yaml` of the repository says. Tokens are read from
-/// KIT_TOKEN (or GITHUB_AUTH_TOKEN, and on the host they are for GITHUB_TOKEN, GH_TOKEN and GITLAB_TOKEN) or from
-/// `--token-file`, never from an argument.
+/// which writes that image into `images/acme/web/main.yaml`, as `kit.yaml` says.
+///
+/// The token for the git server comes from KIT_TOKEN or GITHUB_AUTH_TOKEN (or from
+/// GITHUB_TOKEN, GH_TOKEN and GITLAB_TOKEN on the hosts that these are for), or from
+/// `--token-file`; never from an argument.
 #[derive(Debug, Parser)]
 #[command(name = "image-deployer", version, verbatim_doc_comment, max_term_width = 110)]
 #[allow(clippy::struct_excessive_bools)] // Flags of a command line.
 pub(crate) struct Args {
     /// The manifests repository: a path or any URL that git takes.
-    #[arg(long, env = "KIT_REPO", value_name = "URL|PATH", help_heading = "Repository")]
+    #[arg(
+        long,
+        env = "KIT_REPO",
+        hide_env_values = true,
+        value_name = "URL|PATH",
+        help_heading = "Repository"
+    )]
     pub(crate) repo: Option<String>,
     /// Owner of the repository on GitHub, with `--github-repo`, instead of `--repo`.
     #[arg(long, env = "GITHUB_USER", value_name = "OWNER", help_heading = "Repository")]

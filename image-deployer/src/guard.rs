@@ -45,7 +45,9 @@ pub(crate) fn respect_order(
     for (file, value) in plan.changes() {
         let Some(current) = &value.edited.old else { continue };
         let Some(recorded) = recorded_commit(file, value, current, tip)? else {
-            notes.push(format!("{file}: no commit records the source of `{current}`, so its order is not known"));
+            notes.push(format!(
+                "{file}: no commit records the source of `{current}`, so its order is not known"
+            ));
             continue;
         };
         let ours = &guard.source_commit;
@@ -81,7 +83,10 @@ fn judge(
         Relation::Unknown { missing, shallow } => {
             let why = match (missing.as_slice(), shallow) {
                 ([], _) => "its history is cut off".to_owned(),
-                (missing, _) => format!("it does not hold {}", missing.iter().map(|id| short(id)).collect::<Vec<_>>().join(" and ")),
+                (missing, _) => format!(
+                    "it does not hold {}",
+                    missing.iter().map(|id| short(id)).collect::<Vec<_>>().join(" and ")
+                ),
             };
             let hint = if *shallow {
                 format!("get the whole history first: `git -C {clone} fetch --unshallow`")

@@ -18,7 +18,12 @@ struct Written {
 }
 
 /// The message of the commit that a plan leads to.
-pub(crate) fn message(message: &Message, plan: &Plan, build: &Build, branch: &str) -> Result<String, Failure> {
+pub(crate) fn message(
+    message: &Message,
+    plan: &Plan,
+    build: &Build,
+    branch: &str,
+) -> Result<String, Failure> {
     let written = written(plan);
     let body = match message {
         Message::Default => default_subject(&written),
@@ -62,9 +67,7 @@ fn written(plan: &Plan) -> Vec<Written> {
             // Only a part of the reference was there.
             false => format!("{}:{old}", image.name()),
         });
-        let tag = |image: &manifest::ImageRef| {
-            image.tag().or(image.digest()).unwrap_or_default().to_owned()
-        };
+        let tag = |image: &manifest::ImageRef| image.tag().or(image.digest()).unwrap_or_default().to_owned();
         let old_tag =
             previous.as_ref().and_then(|old| old.parse().ok()).map(|old: manifest::ImageRef| tag(&old));
         images.insert(Written {
@@ -93,7 +96,7 @@ fn render(
         .iter()
         .map(|image| {
             context! {
-                image => image.image, repository => image.name, tag => image.tag,
+                image => image.image.as_str(), repository => image.name.as_str(), tag => image.tag.as_str(),
                 old => image.old.as_deref().unwrap_or_default(),
                 old_tag => image.old_tag.as_deref().unwrap_or_default(),
             }

@@ -146,8 +146,11 @@ fn jobs<'r>(asked: &Asked<'r>, tip: &mut dyn TipReader) -> Result<BTreeMap<Strin
                     jobs.entry(file.clone()).or_default().push(Job { want, kind });
                 }
                 Err(missing) => problems.push(
-                    Problem::new(format!("`{path}` takes the image's {missing}, and it has none: `{}`", want.image))
-                        .hint("say what to write with `--part image|tag|digest|name`"),
+                    Problem::new(format!(
+                        "`{path}` takes the image's {missing}, and it has none: `{}`",
+                        want.image
+                    ))
+                    .hint("say what to write with `--part image|tag|digest|name`"),
                 ),
             },
             Place::Everywhere { path } => {
@@ -165,12 +168,10 @@ fn jobs<'r>(asked: &Asked<'r>, tip: &mut dyn TipReader) -> Result<BTreeMap<Strin
 /// Folder and property of the image files, from `kit.yaml`.
 fn images_config(conf: &str, tip: &mut dyn TipReader) -> Result<(String, String), Failure> {
     let content = tip.read(conf).map_err(|error| git_failure(&error))?.ok_or_else(|| {
-        Failure::invalid(
-            Problem::new(format!("branch `{}` has no `{conf}`", tip.branch())).hint(
-                "add one with `images: {path: ./images, property: image}`, name another with `--conf`, \
+        Failure::invalid(Problem::new(format!("branch `{}` has no `{conf}`", tip.branch())).hint(
+            "add one with `images: {path: ./images, property: image}`, name another with `--conf`, \
                  or say what to edit with `--file` and `--property`",
-            ),
-        )
+        ))
     })?;
     let text = String::from_utf8(content)
         .map_err(|_error| Failure::invalid(Problem::new(format!("{conf}: not UTF-8 text"))))?;
@@ -267,18 +268,29 @@ pub(crate) fn git_failure(error: &GitError) -> Failure {
             problem = problem.hint("name the branch with `--repo-branch`");
             Exit::Invalid
         }
-        GitError::Url { .. } | GitError::BranchName { .. } | GitError::Path { .. } | GitError::File { .. } => {
-            Exit::Invalid
-        }
+        GitError::Url { .. }
+        | GitError::BranchName { .. }
+        | GitError::Path { .. }
+        | GitError::File { .. } => Exit::Invalid,
         GitError::Auth { sent_credentials: false, .. } => {
-            problem = problem.hint("put the token into the environment as KIT_TOKEN, or name a file with `--token-file`");
+            problem = problem
+                .hint("put the token into the environment as KIT_TOKEN, or name a file with `--token-file`");
             Exit::Failed
         }
         GitError::Certificate { .. } => {
             problem = problem.hint("name it with `--ca-file`");
             Exit::Failed
         }
-        _ => Exit::Failed,
+        GitError::Auth { .. }
+        | GitError::NotFound { .. }
+        | GitError::Network { .. }
+        | GitError::Server { .. }
+        | GitError::Refused { .. }
+        | GitError::Protocol { .. }
+        | GitError::Program { .. }
+        | GitError::Local { .. }
+        | GitError::Sign { .. }
+        | _ => Exit::Failed,
     };
     Failure::new(exit, problem)
 }

@@ -270,9 +270,9 @@ where
     let flag = name.to_ascii_lowercase().replace('_', "-");
     text(argument)
         .map(|value| {
-            value
-                .parse()
-                .map_err(|_: T::Err| Problem::new(format!("`--{flag}` ({name}) takes {wanted}: `{value}`")))
+            value.parse().map_err(|_error: T::Err| {
+                Problem::new(format!("`--{flag}` ({name}) takes {wanted}: `{value}`"))
+            })
         })
         .transpose()
 }
@@ -300,9 +300,12 @@ fn duration(argument: &Option<String>) -> Result<Duration, Problem> {
         _ => None,
     };
     let seconds = factor.and_then(|factor| digits.trim().parse::<f64>().ok().map(|number| number * factor));
-    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).filter(|time| !time.is_zero()).ok_or_else(
-        || Problem::new(format!("`--deadline` (KIT_DEADLINE) takes a time such as `90s` or `5m`: `{value}`")),
-    )
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|time| !time.is_zero())
+        .ok_or_else(|| {
+            Problem::new(format!("`--deadline` (KIT_DEADLINE) takes a time such as `90s` or `5m`: `{value}`"))
+        })
 }
 
 /// `COMMIT=false` is a dry run, as in kit; what is neither yes nor no is not guessed.

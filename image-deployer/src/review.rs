@@ -7,7 +7,9 @@ pub(crate) fn url(repository: &str, branch: &str, base: Option<&str>, said: &[St
     // GitHub, GitLab and Gitea print the page themselves when a branch is new.
     let printed = said.iter().flat_map(|line| line.split_whitespace()).find(|word| {
         word.starts_with("http")
-            && ["/pull/new/", "/merge_requests/", "/compare/", "pull-requests/new"].iter().any(|p| word.contains(p))
+            && ["/pull/new/", "/merge_requests/", "/compare/", "pull-requests/new"]
+                .iter()
+                .any(|p| word.contains(p))
     });
     if let Some(url) = printed {
         return Some(url.to_owned());
@@ -18,7 +20,9 @@ pub(crate) fn url(repository: &str, branch: &str, base: Option<&str>, said: &[St
     let base = base.map(encode);
     if host.contains("gitlab") {
         let target = base.map(|base| format!("&merge_request%5Btarget_branch%5D={base}")).unwrap_or_default();
-        return Some(format!("{root}/-/merge_requests/new?merge_request%5Bsource_branch%5D={branch}{target}"));
+        return Some(format!(
+            "{root}/-/merge_requests/new?merge_request%5Bsource_branch%5D={branch}{target}"
+        ));
     }
     if host.contains("bitbucket") {
         let target = base.map(|base| format!("&dest={base}")).unwrap_or_default();
@@ -91,7 +95,10 @@ mod tests {
 
     #[test]
     fn what_the_server_printed_is_taken_before_what_is_guessed() {
-        let said = ["remote: Create a pull request:".to_owned(), "  https://git.acme.com/a/compare/main...x".to_owned()];
+        let said = [
+            "remote: Create a pull request:".to_owned(),
+            "  https://git.acme.com/a/compare/main...x".to_owned(),
+        ];
         assert_eq!(
             url("https://git.acme.com/a", "x", None, &said).as_deref(),
             Some("https://git.acme.com/a/compare/main...x")

@@ -29,7 +29,8 @@ pub(crate) fn run(request: &Request, printer: &Printer) -> Result<Exit, Failure>
     };
     let ending = if request.dry_run {
         let branch = request.push_branch.as_deref();
-        gitrepo::dry_run(&request.remote, branch, &request.policy, &mut narrate, &mut decide).map(Ending::Planned)
+        gitrepo::dry_run(&request.remote, branch, &request.policy, &mut narrate, &mut decide)
+            .map(Ending::Planned)
     } else {
         let outcome = match &request.push_branch {
             Some(branch) => {
@@ -72,12 +73,8 @@ fn decide(
     last: &mut Decided,
 ) -> Result<Option<Change>, Failure> {
     *last = Decided::default();
-    let asked = Asked {
-        wants,
-        document: &request.document,
-        if_missing: request.if_missing,
-        conf: &request.conf,
-    };
+    let asked =
+        Asked { wants, document: &request.document, if_missing: request.if_missing, conf: &request.conf };
     last.plan = plan::plan(&asked, tip)?;
     let files = last.plan.contents();
     if files.is_empty() {
@@ -110,15 +107,16 @@ fn failure(error: UpdateError<Failure>) -> Failure {
             let mut problem = Problem::new(format!("the server refuses the push to `{branch}`: {reason}"));
             problem.causes = server_messages;
             Failure::failed(match kind {
-                RefusalKind::ProtectedBranch => problem.hint(
-                    "push to another branch and open a review: `--push-branch NAME`",
-                ),
-                _ => problem,
+                RefusalKind::ProtectedBranch => {
+                    problem.hint("push to another branch and open a review: `--push-branch NAME`")
+                }
+                RefusalKind::Hook | RefusalKind::Other | _ => problem,
             })
         }
         UpdateError::Exhausted { attempts, races, elapsed, last } => {
             let seconds = elapsed.as_secs_f64();
-            let problem = Problem::new(format!("gave up after {attempts} attempts in {seconds:.1} s: {last}"));
+            let problem =
+                Problem::new(format!("gave up after {attempts} attempts in {seconds:.1} s: {last}"));
             Failure::failed(if races > 0 {
                 problem.hint("many write at once: allow more with `--retries` and `--deadline`")
             } else {
@@ -131,4 +129,3 @@ fn failure(error: UpdateError<Failure>) -> Failure {
         ),
     }
 }
-

@@ -5,7 +5,12 @@ use gitrepo::{NoChange, Planned, PushEvent, Pushed, redact};
 use serde::Serialize;
 use similar::TextDiff;
 
-use crate::{guard::short, plan::{FilePlan, Plan}, request::Request, review};
+use crate::{
+    guard::short,
+    plan::{FilePlan, Plan},
+    request::Request,
+    review,
+};
 
 /// How it ended.
 pub(crate) enum Ending {
@@ -37,7 +42,7 @@ pub(crate) fn event(event: &PushEvent) -> Option<String> {
         }
         PushEvent::Note(note) => Some(format!("note: {note}")),
         PushEvent::Server(line) => Some(format!("remote: {line}")),
-        _ => None,
+        PushEvent::Tip { .. } | PushEvent::Pushing { .. } | _ => None,
     }
 }
 
@@ -56,7 +61,9 @@ fn text(report: &Report<'_>) -> String {
             out.push_str(&diff(path, file));
         }
     }
-    for (path, value) in report.plan.files.iter().flat_map(|(path, file)| file.values.iter().map(move |v| (path, v))) {
+    for (path, value) in
+        report.plan.files.iter().flat_map(|(path, file)| file.values.iter().map(move |v| (path, v)))
+    {
         let edited = &value.edited;
         out.push_str(&match (&edited.old, edited.changed) {
             (_, false) => format!("{path}: {} is already {}\n", edited.path, edited.new),
@@ -71,8 +78,11 @@ fn text(report: &Report<'_>) -> String {
             let new = if pushed.created_branch { " (new)" } else { "" };
             format!(
                 "pushed {} to {}{new} of {repository}, {} attempt{plural}, {} received, {} sent\n",
-                short(&pushed.commit), pushed.branch, pushed.attempts,
-                bytes(pushed.bytes_received), bytes(pushed.bytes_sent),
+                short(&pushed.commit),
+                pushed.branch,
+                pushed.attempts,
+                bytes(pushed.bytes_received),
+                bytes(pushed.bytes_sent),
             )
         }
         Ending::Unchanged(unchanged) => {
@@ -125,7 +135,6 @@ struct Json<'r> {
     outcome: &'static str,
     repository: String,
     branch: &'r str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     commit: Option<&'r str>,
     parent: Option<&'r str>,
     created_branch: bool,

@@ -118,7 +118,9 @@ fn images(
             }
         }
         if asked.len() + problems.len() == before {
-            problems.push(Problem::new("stdin holds no image").hint("write lines such as `quay.io/acme/web:main-1`"));
+            problems.push(
+                Problem::new("stdin holds no image").hint("write lines such as `quay.io/acme/web:main-1`"),
+            );
         }
     }
     if asked.is_empty() && problems.is_empty() {
@@ -152,8 +154,7 @@ fn parse_line(line: &str, may_name_a_place: bool) -> Result<Asked, Problem> {
 
 /// `<registry>/<repo>:<branch>-<commit id>`, kit's rule, with a branch that a tag can hold.
 fn built(args: &Args, branch: Option<&str>) -> Result<ImageRef, Problem> {
-    let (registry, repo, id) =
-        (text(&args.docker_registry), text(&args.docker_repo), text(&args.commit_id));
+    let (registry, repo, id) = (text(&args.docker_registry), text(&args.docker_repo), text(&args.commit_id));
     let (Some(repo), Some(id)) = (&repo, &id) else {
         return Err(Problem::new("no image is given").hint(
             "name it with `--image IMAGE` (IMAGE), or have it built with `--docker-registry`, `--docker-repo`, \
@@ -186,7 +187,9 @@ fn image_file(args: &Args, image: &ImageRef, branch: Option<&str>) -> Result<Pla
     };
     for (what, name) in [("repository", repository.as_str()), ("branch", branch)] {
         if let Some(why) = not_a_path(name) {
-            return Err(Problem::new(format!("the {what} cannot be a path in the repository, {why}: `{name}`")));
+            return Err(Problem::new(format!(
+                "the {what} cannot be a path in the repository, {why}: `{name}`"
+            )));
         }
     }
     Ok(Place::ImageFile { repository, branch: branch.to_owned() })
@@ -249,7 +252,9 @@ fn pairs(args: &Args, images: usize) -> Result<Vec<Vec<(String, String)>>, Probl
         return Ok(Vec::new());
     }
     if !args.everywhere.is_empty() {
-        return Err(Problem::new("`--everywhere` finds its places itself, it goes without `--file` and `--property`"));
+        return Err(Problem::new(
+            "`--everywhere` finds its places itself, it goes without `--file` and `--property`",
+        ));
     }
     let pairs: Vec<(String, String)> = match (files.len(), properties.len()) {
         (0, _) => return Err(Problem::new("`--property` needs `--file`, the file that has the property")),
@@ -267,7 +272,8 @@ fn pairs(args: &Args, images: usize) -> Result<Vec<Vec<(String, String)>>, Probl
     match images {
         0 | 1 => Ok(vec![pairs]),
         n if n == pairs.len() => Ok(pairs.into_iter().map(|pair| vec![pair]).collect()),
-        n => Err(Problem::new(format!("{n} images and {} places do not make pairs", pairs.len()))
-            .hint("give one `--file` and `--property` for each image, or lines `IMAGE FILE PROPERTY` on stdin")),
+        n => Err(Problem::new(format!("{n} images and {} places do not make pairs", pairs.len())).hint(
+            "give one `--file` and `--property` for each image, or lines `IMAGE FILE PROPERTY` on stdin",
+        )),
     }
 }

@@ -22,11 +22,7 @@ pub fn ssh(program: &Path, key: &Path) -> Signer {
 /// Signs with an OpenPGP key: `gpg --detach-sign`. `key` is an id, fingerprint or address; `program` is `gpg`.
 pub fn openpgp(program: &Path, key: &str) -> Signer {
     let args = ["--batch", "--armor", "--detach-sign", "--local-user", key];
-    by_program(
-        program.to_owned(),
-        args.iter().map(OsString::from).collect(),
-        "-----BEGIN PGP SIGNATURE-----",
-    )
+    by_program(program.to_owned(), args.iter().map(OsString::from).collect(), "-----BEGIN PGP SIGNATURE-----")
 }
 
 fn by_program(program: PathBuf, args: Vec<OsString>, expected: &'static str) -> Signer {

@@ -57,7 +57,9 @@ impl RegistryError {
             Self::Access { host, .. } => {
                 Some(format!("the credentials are not enough: log in again with `docker login {host}`"))
             }
-            Self::Credentials { .. } => Some("name the folder of Docker's config.json with `--docker-config`".into()),
+            Self::Credentials { .. } => {
+                Some("name the folder of Docker's config.json with `--docker-config`".into())
+            }
             Self::Status { .. } | Self::Unreachable { .. } => None,
         }
     }
@@ -124,14 +126,20 @@ impl Client {
         let hub = matches!(image.registry(), None | Some("docker.io" | "index.docker.io"));
         let library = if hub && !image.repository().contains('/') { "library/" } else { "" };
         let place = Place {
-            host: if hub { "registry-1.docker.io".into() } else { image.registry().unwrap_or_default().into() },
+            host: if hub {
+                "registry-1.docker.io".into()
+            } else {
+                image.registry().unwrap_or_default().into()
+            },
             repository: format!("{library}{}", image.repository()),
             reference: image.digest().or(image.tag()).unwrap_or("latest").to_owned(),
         };
         let mut wait = Duration::from_millis(250);
         for attempt in 1.. {
             match self.try_digest(&place, image) {
-                Err(RegistryError::Status { .. } | RegistryError::Unreachable { .. }) if attempt < ATTEMPTS => {
+                Err(RegistryError::Status { .. } | RegistryError::Unreachable { .. })
+                    if attempt < ATTEMPTS =>
+                {
                     std::thread::sleep(wait);
                     wait *= 3;
                 }
@@ -157,10 +165,10 @@ impl Client {
         let mut answer = self.get(&url, true, None, &place.host)?;
         let mut sent_credentials = false;
         if answer.status() == StatusCode::UNAUTHORIZED {
-            let credentials = self.docker.find(&place.host).map_err(|reason| RegistryError::Credentials {
-                host: place.host.clone(),
-                reason,
-            })?;
+            let credentials = self
+                .docker
+                .find(&place.host)
+                .map_err(|reason| RegistryError::Credentials { host: place.host.clone(), reason })?;
             sent_credentials = credentials.is_some();
             authorization = self.authorization(&answer, place, credentials)?;
             if authorization.is_some() {

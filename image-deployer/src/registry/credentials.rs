@@ -83,7 +83,9 @@ impl DockerConfig {
             vec!["https://index.docker.io/v1/".to_owned(), "index.docker.io".into(), "docker.io".into()]
         } else {
             let forms = ["", "https://", "http://"].iter();
-            forms.flat_map(|scheme| ["", "/", "/v1/", "/v2/"].map(|end| format!("{scheme}{host}{end}"))).collect()
+            forms
+                .flat_map(|scheme| ["", "/", "/v1/", "/v2/"].map(|end| format!("{scheme}{host}{end}")))
+                .collect()
         };
         let helper = names.iter().find_map(|name| self.helpers.get(name)).or(self.store.as_ref());
         if let Some(helper) = helper {
@@ -162,7 +164,8 @@ mod tests {
     fn the_entry_of_a_registry_is_found_in_every_spelling() {
         let expected = Some(Credentials::Password { username: "me".into(), password: "pa:ss".into() });
         for name in ["quay.io", "https://quay.io", "https://quay.io/v1/", "quay.io/"] {
-            let config = format!(r#"{{"auths": {{"{name}": {{"auth": "bWU6cGE6c3M="}}}}, "currentContext": "x"}}"#);
+            let config =
+                format!(r#"{{"auths": {{"{name}": {{"auth": "bWU6cGE6c3M="}}}}, "currentContext": "x"}}"#);
             assert_eq!(find(&config, "quay.io").unwrap(), expected, "{name}");
         }
         let hub = r#"{"auths": {"https://index.docker.io/v1/": {"auth": "bWU6cGE6c3M="}}}"#;
@@ -178,9 +181,6 @@ mod tests {
         assert_eq!(error, "an `auth` of it is not base64 of `user:password`");
         let error = find(r#"{"credHelpers": {"a.io": "../x"}}"#, "a.io").unwrap_err();
         assert_eq!(error, "not a name of a credential helper: `../x`");
-        assert_eq!(
-            format!("{:?}", Credentials::IdentityToken("secret".into())),
-            "Credentials(***)"
-        );
+        assert_eq!(format!("{:?}", Credentials::IdentityToken("secret".into())), "Credentials(***)");
     }
 }

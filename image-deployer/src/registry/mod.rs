@@ -14,7 +14,11 @@ use crate::{request::RegistryCheck, want::Want};
 use self::client::{Client, RegistryError};
 
 /// Asks for every image once; gives the wants back, with digests if they are to be pinned.
-pub(crate) fn checked(check: &RegistryCheck, wants: &[Want], printer: &Printer) -> Result<Vec<Want>, Failure> {
+pub(crate) fn checked(
+    check: &RegistryCheck,
+    wants: &[Want],
+    printer: &Printer,
+) -> Result<Vec<Want>, Failure> {
     let client = Client::new(check).map_err(Failure::invalid)?;
     let mut digests: BTreeMap<&ImageRef, String> = BTreeMap::new();
     let mut problems = Vec::new();
