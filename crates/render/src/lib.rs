@@ -2,3 +2,4 @@
 
 pub use manifest::js;
 pub mod mustache;
+pub mod validate;
