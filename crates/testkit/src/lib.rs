@@ -13,6 +13,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod clusters;
+pub mod git;
 mod run;
 mod tree;
 

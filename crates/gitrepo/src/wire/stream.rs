@@ -3,7 +3,8 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -38,12 +39,31 @@ pub(crate) struct Stream {
     open: Option<Open>,
 }
 
+/// A conversation. A thread reads what comes, since a pipe cannot be read with a limit in time,
+/// and since whoever holds its other end may outlive the program we started (`ProxyCommand`).
 struct Open {
-    reader: Box<dyn Read + Send>,
+    incoming: Receiver<io::Result<Vec<u8>>>,
+    /// What came and was not read yet.
+    rest: io::Cursor<Vec<u8>>,
     writer: Option<Box<dyn Write + Send>>,
-    guard: Arc<Guard>,
-    watch: Option<JoinHandle<()>>,
-    errors: Option<JoinHandle<Vec<u8>>>,
+    what: What,
+    errors: Option<Errors>,
+    timeouts: Timeouts,
+    deadline: Option<Instant>,
+    /// Why we ended it.
+    expired: Option<String>,
+}
+
+/// What a conversation goes through.
+enum What {
+    Child(Child),
+    Socket(TcpStream),
+}
+
+/// What a program writes to its standard error.
+struct Errors {
+    text: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
 }
 
 impl Stream {
@@ -87,15 +107,20 @@ impl Stream {
         let (Some(stdin), Some(stdout), Some(mut stderr)) = pipes else {
             return Err(not_run(io::Error::other("it has no pipes")));
         };
-        let errors = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            // What exceeds this is read and dropped, so that the program does not block.
-            let _ = (&mut stderr).take(64 * 1024).read_to_end(&mut text);
-            let _ = io::copy(&mut stderr, &mut io::sink());
-            text
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&text);
+        let reader = std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(n @ 1..) = stderr.read(&mut buffer) {
+                let mut text = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                // What exceeds this is read and dropped, so that the program does not block.
+                if text.len() < 64 * 1024 {
+                    text.extend_from_slice(&buffer[..n]);
+                }
+            }
         });
-        let guard = Arc::new(Guard::new(Killable::Child(child)));
-        Ok(self.watched(Box::new(stdout), Box::new(stdin), guard, Some(errors)))
+        let errors = Errors { text, reader };
+        Ok(self.opened(Box::new(stdout), Box::new(stdin), What::Child(child), Some(errors)))
     }
 
     fn connect(&self, host: &str, port: u16, path: &str, service: Service) -> Result<Open, GitError> {
@@ -130,21 +155,40 @@ impl Stream {
         let mut frame = Vec::new();
         super::pktline::write(&mut frame, greeting.as_bytes());
         writer.write_all(&frame).map_err(fault)?;
-        let guard = Arc::new(Guard::new(Killable::Socket(socket)));
-        Ok(self.watched(Box::new(reader), Box::new(writer), guard, None))
+        Ok(self.opened(Box::new(reader), Box::new(writer), What::Socket(socket), None))
     }
 
-    /// Ends the conversation from another thread when it has been silent for too long.
-    fn watched(
+    fn opened(
         &self,
-        reader: Box<dyn Read + Send>,
+        mut from: Box<dyn Read + Send>,
         writer: Box<dyn Write + Send>,
-        guard: Arc<Guard>,
-        errors: Option<JoinHandle<Vec<u8>>>,
+        what: What,
+        errors: Option<Errors>,
     ) -> Open {
-        let (watched, idle, deadline) = (Arc::clone(&guard), self.timeouts.idle, self.deadline);
-        let watch = std::thread::spawn(move || watched.watch(idle, deadline));
-        Open { reader, writer: Some(writer), guard, watch: Some(watch), errors }
+        let (sender, incoming) = mpsc::sync_channel(8);
+        std::thread::spawn(move || {
+            loop {
+                let mut buffer = vec![0; 32 * 1024];
+                let result = from.read(&mut buffer).map(|n| {
+                    buffer.truncate(n);
+                    buffer
+                });
+                let last = !matches!(&result, Ok(bytes) if !bytes.is_empty());
+                if sender.send(result).is_err() || last {
+                    break;
+                }
+            }
+        });
+        Open {
+            incoming,
+            rest: io::Cursor::new(Vec::new()),
+            writer: Some(writer),
+            what,
+            errors,
+            timeouts: self.timeouts,
+            deadline: self.deadline,
+            expired: None,
+        }
     }
 
     fn no_conversation(&self) -> GitError {
@@ -172,12 +216,7 @@ impl Line for Stream {
         let Some(open) = &mut self.open else {
             return Err(AskFault::NotSent(self.no_conversation()));
         };
-        let sent = match &mut open.writer {
-            Some(writer) => writer.write_all(request).and_then(|()| writer.flush()),
-            None => Err(io::ErrorKind::BrokenPipe.into()),
-        };
-        open.guard.touch();
-        if let Err(error) = sent {
+        if let Err(error) = open.send(request) {
             // All of a request must be there before a server acts on it, and the last bytes of
             // this one were not taken.
             return Err(AskFault::NotSent(self.explain("sending a request", &error)));
@@ -196,10 +235,7 @@ impl Line for Stream {
             if let Some(mut writer) = open.writer.take() {
                 let _ = writer.write_all(b"0000").and_then(|()| writer.flush());
             }
-            open.guard.end();
-            if let Some(watch) = open.watch.take() {
-                let _ = watch.join();
-            }
+            open.end();
         }
     }
 
@@ -208,15 +244,11 @@ impl Line for Stream {
             return words::of_stream(&self.url, action, error);
         };
         drop(open.writer.take());
-        let by_us = open.guard.expired();
+        let by_us = open.expired.take();
         // Its own words come with its end, which is near when the stream has ended.
-        let status = open.guard.wait(Duration::from_secs(2));
-        open.guard.end();
-        if let Some(watch) = open.watch.take() {
-            let _ = watch.join();
-        }
-        let said = open.errors.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
-        let said = String::from_utf8_lossy(&said).into_owned();
+        let status = if by_us.is_none() { open.wait(Duration::from_secs(2)) } else { None };
+        open.end();
+        let said = open.errors.take().map(Errors::text).unwrap_or_default();
         if let Some(limit) = by_us {
             return GitError::Network { url: self.url.clone(), action, reason: limit };
         }
@@ -264,107 +296,106 @@ struct Counted<'a> {
 
 impl Read for Counted<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let n = self.open.reader.read(into)?;
-        self.open.guard.touch();
+        let n = self.open.receive(into)?;
         *self.received += n as u64;
         Ok(n)
     }
 }
 
-/// What a conversation goes through, and how it is ended.
-enum Killable {
-    Child(Child),
-    Socket(TcpStream),
-}
-
-/// Ends a conversation at its time, or when told to.
-struct Guard {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-struct State {
-    what: Killable,
-    heard: Instant,
-    ended: bool,
-    expired: Option<String>,
-}
-
-impl Guard {
-    fn new(what: Killable) -> Self {
-        let state = State { what, heard: Instant::now(), ended: false, expired: None };
-        Self { state: Mutex::new(state), changed: Condvar::new() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn touch(&self) {
-        self.lock().heard = Instant::now();
-    }
-
-    fn expired(&self) -> Option<String> {
-        self.lock().expired.clone()
-    }
-
-    fn watch(&self, idle: Duration, deadline: Option<Instant>) {
-        let mut state = self.lock();
-        while !state.ended {
-            let now = Instant::now();
-            let silent = state.heard + idle;
-            let until = deadline.map_or(silent, |deadline| deadline.min(silent));
-            if now >= until {
-                state.expired = Some(if until == silent {
-                    format!("nothing came for {} s", idle.as_secs())
-                } else {
-                    "the time for all of it is over".to_string()
-                });
-                state.end();
-                return;
+impl Open {
+    fn receive(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.rest.position() == self.rest.get_ref().len() as u64 {
+            match self.within(|open, limit| open.incoming.recv_timeout(limit)) {
+                Ok(bytes) => self.rest = io::Cursor::new(bytes?),
+                Err(RecvTimeoutError::Disconnected) => return Ok(0),
+                Err(RecvTimeoutError::Timeout) => return Err(io::ErrorKind::TimedOut.into()),
             }
-            let waited = self.changed.wait_timeout(state, until - now);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        self.rest.read(into)
+    }
+
+    /// Waits for something, but not for longer than it may take.
+    fn within<T>(
+        &mut self,
+        wait: impl FnOnce(&mut Self, Duration) -> Result<T, RecvTimeoutError>,
+    ) -> Result<T, RecvTimeoutError> {
+        let idle = self.timeouts.idle;
+        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let limit = left.map_or(idle, |left| left.min(idle));
+        let result = wait(self, limit);
+        if matches!(result, Err(RecvTimeoutError::Timeout)) {
+            self.expired = Some(if limit == idle {
+                format!("nothing came for {:.1} s", idle.as_secs_f64())
+            } else {
+                "the time for all of it is over".to_string()
+            });
+        }
+        result
+    }
+
+    fn send(&mut self, request: &[u8]) -> io::Result<()> {
+        let Some(mut writer) = self.writer.take() else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        // A pipe takes this much without being read from.
+        if request.len() <= 32 * 1024 {
+            let sent = writer.write_all(request).and_then(|()| writer.flush());
+            self.writer = Some(writer);
+            return sent;
+        }
+        let (sender, done) = mpsc::channel();
+        let request = request.to_vec();
+        std::thread::spawn(move || {
+            let sent = writer.write_all(&request).and_then(|()| writer.flush());
+            // Nobody waits any more if it took too long.
+            let _ = sender.send((sent, writer));
+        });
+        match self.within(|_, limit| done.recv_timeout(limit)) {
+            Ok((sent, writer)) => {
+                self.writer = Some(writer);
+                sent
+            }
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 
     /// Waits for a program to end by itself; gives its code.
-    fn wait(&self, limit: Duration) -> Option<i32> {
+    fn wait(&mut self, limit: Duration) -> Option<i32> {
+        let What::Child(child) = &mut self.what else {
+            return None;
+        };
         let started = Instant::now();
-        loop {
-            match &mut self.lock().what {
-                Killable::Socket(_) => return None,
-                Killable::Child(child) => {
-                    if let Ok(Some(status)) = child.try_wait() {
-                        return status.code();
-                    }
-                }
-            }
-            if started.elapsed() > limit {
-                return None;
+        while started.elapsed() < limit {
+            if let Ok(Some(status)) = child.try_wait() {
+                return status.code();
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+        None
     }
 
-    fn end(&self) {
-        self.lock().end();
-        self.changed.notify_all();
-    }
-}
-
-impl State {
     fn end(&mut self) {
-        self.ended = true;
         match &mut self.what {
-            Killable::Child(child) => {
+            What::Child(child) => {
                 let _ = child.kill();
                 let _ = child.wait();
             }
-            Killable::Socket(socket) => {
+            What::Socket(socket) => {
                 let _ = socket.shutdown(Shutdown::Both);
             }
         }
+    }
+}
+
+impl Errors {
+    fn text(self) -> String {
+        // All of it is there soon after the program's end, unless something it started lives on.
+        let started = Instant::now();
+        while !self.reader.is_finished() && started.elapsed() < Duration::from_millis(300) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&text).into_owned()
     }
 }
 
