@@ -1,0 +1,91 @@
+//! Every command of the README and of the recipes in `docs/` is run, as written, by `bash`.
+//!
+//! A fenced block marked `sh` is a script. The blocks of one file run one after the other in one directory that holds
+//! what the README says it holds: `manifests/` (a checkout of the sample), `manifests.git` (its remote) and
+//! `kubeconfigs/` (three clusters). A block marked `console` or `text` shows output and is not run.
+
+use std::path::Path;
+
+use testkit::{Clusters, Sandbox, built_binary, copy_tree, workspace_root};
+
+/// What the text of a Markdown file asks to be run.
+fn scripts(text: &str) -> Vec<(usize, String)> {
+    let mut scripts = Vec::new();
+    let mut block: Option<(usize, String)> = None;
+    for (number, line) in text.lines().enumerate() {
+        match &mut block {
+            None if line.trim_end() == "```sh" => block = Some((number + 2, String::new())),
+            None => {}
+            Some(_) if line.trim_end() == "```" => scripts.extend(block.take()),
+            Some((_, script)) => {
+                script.push_str(line);
+                script.push('\n');
+            }
+        }
+    }
+    scripts
+}
+
+/// The two commands that build and test the workspace cannot run inside its tests: the first is the demo itself, run as
+/// the binary that it builds; the second is what runs this test.
+fn runnable(script: &str, bin: &Path) -> String {
+    let lines = script.lines().map(|line| match line.trim() {
+        "cargo demo" => format!("'{}'", bin.join("demo").display()),
+        "cargo test" => String::new(),
+        _ if line.trim().starts_with("cargo ") => String::new(),
+        _ => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn run_every_command(file: &str) {
+    let text = std::fs::read_to_string(workspace_root().join(file)).unwrap();
+    let scripts = scripts(&text);
+    assert!(!scripts.is_empty(), "{file} shows no command");
+    let sandbox = Sandbox::new();
+    let clusters = Clusters::start(&["dev-1", "eu-1", "us-1"]);
+    copy_tree(clusters.configs(), &sandbox.join("kubeconfigs"));
+    copy_tree(&workspace_root().join("testdata/manifests"), &sandbox.join("manifests"));
+    let git = |args: &[&str]| {
+        let status = sandbox.command("git").args(args).status().unwrap();
+        assert!(status.success(), "git {args:?}");
+    };
+    git(&["-C", "manifests", "init", "--quiet", "--initial-branch=main"]);
+    git(&["-C", "manifests", "add", "."]);
+    git(&["-C", "manifests", "commit", "--quiet", "--message", "sample"]);
+    git(&["clone", "--quiet", "--bare", "manifests", "manifests.git"]);
+    git(&["-C", "manifests", "remote", "add", "origin", "../manifests.git"]);
+    git(&["-C", "manifests", "fetch", "--quiet"]);
+    git(&["-C", "manifests", "branch", "--quiet", "--set-upstream-to=origin/main"]);
+    let binaries = ["image-deployer", "deploymentizer", "deployer", "simcluster", "demo"].map(built_binary);
+    let bin = binaries[0].parent().unwrap();
+    for (line, script) in scripts {
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        let output = sandbox
+            .command("bash")
+            .args(["-euo", "pipefail", "-c", &runnable(&script, bin)])
+            .env("PATH", path)
+            .env("PAYMENTS_API_KEY", "readme-key")
+            .env("PAYMENTS_WEBHOOK_TOKEN", "readme-token")
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{file}:{line}: {}\n{script}\n--- stdout\n{}\n--- stderr\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+#[test]
+fn every_command_of_the_readme_runs() {
+    run_every_command("README.md");
+}
+
+#[test]
+fn a_script_is_a_block_marked_sh() {
+    let text = "a\n```sh\nls\n```\n```console\n$ no\n```\n```sh\npwd\ntrue\n```\n";
+    assert_eq!(scripts(text), [(3, "ls\n".to_owned()), (9, "pwd\ntrue\n".to_owned())]);
+}
