@@ -23,7 +23,8 @@ impl Pipeline {
         let sandbox = Sandbox::new();
         let namespace = fresh_name("shop");
         copy_tree(&workspace_root().join("testdata/manifests"), &sandbox.join("seed"));
-        let mut files: Vec<String> = vec!["base-var.yaml".into(), "resources/platform/network-policy.yaml".into()];
+        let mut files: Vec<String> =
+            vec!["base-var.yaml".into(), "resources/platform/network-policy.yaml".into()];
         files.extend(CLUSTERS.map(|cluster| format!("namespaces/{cluster}/shop.yaml")));
         for file in files {
             let path = format!("seed/{file}");
@@ -50,7 +51,8 @@ impl Pipeline {
     }
 
     fn push_image(&self, image: &str) -> Answer {
-        let call = program("image-deployer").args(["--repo", "manifests.git", "--branch", "main", "--image", image]);
+        let call =
+            program("image-deployer").args(["--repo", "manifests.git", "--branch", "main", "--image", image]);
         let call = call.env("CI_COMMITTER_NAME", "CI").env("CI_COMMITTER_EMAIL", "ci@example.com");
         self.sandbox.run(call.args(["--output", "json"]))
     }
@@ -62,7 +64,8 @@ impl Pipeline {
             self.git(&["clone", "--quiet", "manifests.git", "work"]);
         }
         let call = program("deploymentizer").args(["--conf", "work/kit.yaml", "--output", "json"]);
-        self.sandbox.run(call.env("PAYMENTS_API_KEY", "canary-key").env("PAYMENTS_WEBHOOK_TOKEN", "canary-token"))
+        self.sandbox
+            .run(call.env("PAYMENTS_API_KEY", "canary-key").env("PAYMENTS_WEBHOOK_TOKEN", "canary-token"))
     }
 
     fn deployer(&self) -> Call {
@@ -98,7 +101,10 @@ fn an_image_tag_goes_in_at_one_end_and_runs_on_the_clusters_at_the_other() {
     let commit = pipeline.git(&["-C", "manifests.git", "rev-parse", "main"]);
     assert_eq!(pushed.json()["commit"], commit.trim());
     let changed = pipeline.git(&["-C", "manifests.git", "show", "--format=", "--stat=200", "main"]);
-    assert!(changed.contains("images/larkspur/cart/main.yaml") && changed.contains("1 file changed"), "{changed}");
+    assert!(
+        changed.contains("images/larkspur/cart/main.yaml") && changed.contains("1 file changed"),
+        "{changed}"
+    );
 
     pipeline.render().success();
     for cluster in CLUSTERS {
@@ -143,7 +149,10 @@ fn a_bad_image_fails_where_it_goes_and_nowhere_else() {
         let clusters = report["clusters"].as_array().unwrap();
         clusters.iter().find(|cluster| cluster["name"] == name).unwrap()["status"].clone()
     };
-    assert_eq!((status("dev-1"), status("eu-1"), status("us-1")), ("succeeded".into(), "failed".into(), "failed".into()));
+    assert_eq!(
+        (status("dev-1"), status("eu-1"), status("us-1")),
+        ("succeeded".into(), "failed".into(), "failed".into())
+    );
     let said = format!("{answer}");
     assert!(said.contains("ErrImagePull") || said.contains("ImagePullBackOff"), "{said}");
     assert!(said.contains(&format!("Deployment/{}/cart", pipeline.namespace)), "{said}");

@@ -12,7 +12,8 @@ use std::time::Instant;
 use testkit::{Clusters, built_binary, copy_tree, workspace_root};
 
 /// Variables that the sample's Secret is rendered from; in a CI they are the job's secrets.
-const SECRETS: [(&str, &str); 2] = [("PAYMENTS_API_KEY", "demo-key"), ("PAYMENTS_WEBHOOK_TOKEN", "demo-token")];
+const SECRETS: [(&str, &str); 2] =
+    [("PAYMENTS_API_KEY", "demo-key"), ("PAYMENTS_WEBHOOK_TOKEN", "demo-token")];
 
 fn main() {
     for name in ["image-deployer", "deploymentizer", "deployer", "simcluster"] {
@@ -67,7 +68,9 @@ fn make_repository(bare: &Path, work: &Path) {
     index.add_all(["."], git2::IndexAddOption::DEFAULT, None).unwrap();
     let tree = repository.find_tree(index.write_tree().unwrap()).unwrap();
     let author = git2::Signature::now("Larkspur", "ops@larkspur.example").unwrap();
-    repository.commit(Some("refs/heads/main"), &author, &author, "the shop, as of today", &tree, &[]).unwrap();
+    repository
+        .commit(Some("refs/heads/main"), &author, &author, "the shop, as of today", &tree, &[])
+        .unwrap();
     git2::build::RepoBuilder::new().bare(true).clone(work.to_str().unwrap(), bare).unwrap();
 }
 
@@ -97,7 +100,11 @@ impl Stage {
     }
 
     fn step(&self, words: &[&str]) -> Step {
-        Step { words: words.iter().map(|word| (*word).to_owned()).collect(), env: Vec::new(), last_lines: None }
+        Step {
+            words: words.iter().map(|word| (*word).to_owned()).collect(),
+            env: Vec::new(),
+            last_lines: None,
+        }
     }
 
     /// Prints and runs a command; ends the demo when its exit code is another one.
@@ -155,7 +162,8 @@ impl Stage {
     }
 
     fn deploy(&self, flags: &[&str]) -> Step {
-        let mut words = vec!["deployer", "--configs", "kubeconfigs", "--manifests-dir", "manifests/generated"];
+        let mut words =
+            vec!["deployer", "--configs", "kubeconfigs", "--manifests-dir", "manifests/generated"];
         words.extend(["--namespaces-dir", "manifests/namespaces"]);
         words.extend(flags);
         self.step(&words)

@@ -1,0 +1,485 @@
+//! Waves: the order in which the clusters of a fleet are deployed, and when to stop.
+//!
+//! ```yaml
+//! waves:
+//!   - name: canary
+//!     clusters: [dev-*, eu-1]        # names and globs
+//!     bake: 10m                      # must stay healthy so long before the next wave
+//!   - name: europe
+//!     labels: region=eu              # a label selector over the clusters' labels
+//!     concurrency: 20
+//!     gate: {exec: [./error-rate.sh, "--below", "1%"], timeout: 5m}
+//!   - name: half
+//!     percent: 50                    # of the clusters that no earlier wave has taken
+//!   - name: rest
+//!     rest: true
+//! budget: 5%                         # failed clusters of the whole fleet, or a count
+//! ```
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use globset::Glob;
+use manifest::ClusterName;
+use manifest::selector::Selector;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::shard::stable_number;
+
+/// What is known of a cluster when waves are made.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Its name.
+    pub name: ClusterName,
+    /// Its labels: those of its kubeconfig's `metadata.labels`, with `name` and, where rendered, `type`.
+    pub labels: Map<String, Value>,
+}
+
+/// A waves file, validated.
+#[derive(Clone, Debug)]
+pub struct WavesFile {
+    path: PathBuf,
+    waves: Vec<Rule>,
+    /// Failed clusters of the whole fleet that are borne.
+    pub budget: Budget,
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    name: String,
+    takes: Takes,
+    concurrency: Option<usize>,
+    bake: Duration,
+    gate: Option<Gate>,
+    budget: Option<Budget>,
+}
+
+#[derive(Clone, Debug)]
+enum Takes {
+    Clusters(Vec<String>),
+    Labels(Selector),
+    Percent(u8),
+    Rest,
+}
+
+/// One wave of a rollout: clusters that are deployed together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wave {
+    /// Its name in the file.
+    pub name: String,
+    /// Its clusters, sorted.
+    pub clusters: Vec<ClusterName>,
+    /// How many at once; the run's own limit where absent.
+    pub concurrency: Option<usize>,
+    /// How long all of it must stay healthy before the next wave begins.
+    pub bake: Duration,
+    /// Who else must agree before the next wave begins.
+    pub gate: Option<Gate>,
+    /// Failed clusters of this wave that are borne; the fleet's budget applies besides.
+    pub budget: Option<Budget>,
+}
+
+/// An outside check between two waves: anything but success stops the rollout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// A program that must exit with 0.
+    Exec {
+        /// The program and its arguments.
+        command: Vec<String>,
+        /// How long it may take.
+        timeout: Duration,
+    },
+    /// A URL that must answer a GET with 2xx.
+    Http {
+        /// The URL.
+        url: String,
+        /// How long it may take.
+        timeout: Duration,
+    },
+}
+
+/// How many clusters may fail before a rollout stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Budget {
+    /// So many.
+    Count(usize),
+    /// So many of a hundred, rounded down: 5 % of 19 clusters are none.
+    Percent(u8),
+}
+
+/// Why a waves file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum WavesError {
+    /// It is not valid.
+    #[error("{}{}: {message}", path.display(), location.map(|(line, column)| format!(":{line}:{column}")).unwrap_or_default())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Line and column, counted from 1, where they are known.
+        location: Option<(usize, usize)>,
+        /// What is wrong.
+        message: String,
+    },
+    /// Clusters that no wave takes.
+    #[error("{}: no wave takes {} of the clusters: {}", path.display(), clusters.len(), names(clusters))]
+    Unassigned {
+        /// The file.
+        path: PathBuf,
+        /// The clusters.
+        clusters: Vec<ClusterName>,
+    },
+    /// A name that is none of the clusters: a typo, or a cluster that has gone.
+    #[error("{}: wave `{wave}` names a cluster that is not there: `{cluster}`", path.display())]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// The wave.
+        wave: String,
+        /// The name or glob.
+        cluster: String,
+    },
+}
+
+impl WavesError {
+    /// What gets the user on.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Invalid { .. } => None,
+            Self::Unassigned { .. } => Some("end the file with a wave `{name: rest, rest: true}`".to_owned()),
+            Self::Unknown { .. } => Some(
+                "see the names with `deployer --dry-run --output json | jq -r '.clusters[].cluster'`"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+fn names(clusters: &[ClusterName]) -> String {
+    let mut text = clusters.iter().take(10).map(ClusterName::as_str).collect::<Vec<_>>().join(", ");
+    if clusters.len() > 10 {
+        text.push_str(", …");
+    }
+    text
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFile {
+    waves: Vec<RawWave>,
+    budget: Option<RawBudget>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWave {
+    name: String,
+    clusters: Option<Vec<String>>,
+    labels: Option<String>,
+    percent: Option<u8>,
+    rest: Option<bool>,
+    concurrency: Option<usize>,
+    bake: Option<String>,
+    gate: Option<RawGate>,
+    budget: Option<RawBudget>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawGate {
+    exec: Option<Vec<String>>,
+    http: Option<String>,
+    timeout: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a count such as `3` or a share such as `5%`")]
+enum RawBudget {
+    Count(usize),
+    Text(String),
+}
+
+/// How long a gate may take unless the file says otherwise.
+const GATE_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl WavesFile {
+    /// Validates the text of a waves file; `path` is its name in messages.
+    ///
+    /// # Errors
+    /// With every wave that is wrong, or the one place where the text is not YAML.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, Vec<WavesError>> {
+        let invalid =
+            |message: String| WavesError::Invalid { path: path.to_owned(), location: None, message };
+        let raw: RawFile = serde_yaml::from_str(text).map_err(|error| {
+            let message = error.to_string();
+            vec![WavesError::Invalid {
+                path: path.to_owned(),
+                location: error.location().map(|at| (at.line(), at.column())),
+                message: message
+                    .rsplit_once(" at line ")
+                    .map_or(message.clone(), |(what, _)| what.to_owned()),
+            }]
+        })?;
+        let mut problems = Vec::new();
+        let mut waves = Vec::new();
+        let mut seen = BTreeSet::new();
+        for wave in raw.waves {
+            let name = wave.name.clone();
+            if !seen.insert(name.clone()) {
+                problems.push(invalid(format!("two waves have one name: `{name}`")));
+            }
+            match Rule::validate(wave) {
+                Ok(rule) => waves.push(rule),
+                Err(message) => problems.push(invalid(format!("wave `{name}`: {message}"))),
+            }
+        }
+        if waves.is_empty() && problems.is_empty() {
+            problems.push(invalid("`waves` is empty: expected at least one wave".to_owned()));
+        }
+        let budget = match raw.budget.map(Budget::validate).transpose() {
+            Ok(budget) => budget.unwrap_or(Budget::Count(0)),
+            Err(message) => {
+                problems.push(invalid(message));
+                Budget::Count(0)
+            }
+        };
+        match problems.is_empty() {
+            true => Ok(Self { path: path.to_owned(), waves, budget }),
+            false => Err(problems),
+        }
+    }
+
+    /// Which cluster goes in which wave. A cluster belongs to the first wave that takes it; a wave that takes none is left out.
+    ///
+    /// A percentage takes clusters in an order that depends on their names alone, so that a cluster that comes or goes
+    /// does not shuffle the others.
+    ///
+    /// # Errors
+    /// With every name that is no cluster, and with the clusters that no wave takes: neither is silently skipped.
+    pub fn assign(&self, members: &[Member]) -> Result<Vec<Wave>, Vec<WavesError>> {
+        let mut left: Vec<&Member> = members.iter().collect();
+        left.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut problems = Vec::new();
+        let mut waves = Vec::new();
+        for rule in &self.waves {
+            let taken: BTreeSet<ClusterName> = match &rule.takes {
+                Takes::Clusters(patterns) => {
+                    let mut taken = BTreeSet::new();
+                    for pattern in patterns {
+                        let glob =
+                            Glob::new(pattern).expect("validated when the file was read").compile_matcher();
+                        if !members.iter().any(|member| glob.is_match(member.name.as_str())) {
+                            let (path, wave) = (self.path.clone(), rule.name.clone());
+                            problems.push(WavesError::Unknown { path, wave, cluster: pattern.clone() });
+                        }
+                        let matches = left.iter().filter(|member| glob.is_match(member.name.as_str()));
+                        taken.extend(matches.map(|member| member.name.clone()));
+                    }
+                    taken
+                }
+                Takes::Labels(selector) => {
+                    let matches = left.iter().filter(|member| selector.matches(Some(&member.labels)));
+                    matches.map(|member| member.name.clone()).collect()
+                }
+                Takes::Percent(percent) => {
+                    let mut order: Vec<&&Member> = left.iter().collect();
+                    order.sort_by_key(|member| (stable_number(member.name.as_str()), &member.name));
+                    let count = (left.len() * usize::from(*percent)).div_ceil(100);
+                    order.into_iter().take(count).map(|member| member.name.clone()).collect()
+                }
+                Takes::Rest => left.iter().map(|member| member.name.clone()).collect(),
+            };
+            left.retain(|member| !taken.contains(&member.name));
+            if !taken.is_empty() {
+                waves.push(Wave {
+                    name: rule.name.clone(),
+                    clusters: taken.into_iter().collect(),
+                    concurrency: rule.concurrency,
+                    bake: rule.bake,
+                    gate: rule.gate.clone(),
+                    budget: rule.budget,
+                });
+            }
+        }
+        if !left.is_empty() {
+            let clusters = left.iter().map(|member| member.name.clone()).collect();
+            problems.push(WavesError::Unassigned { path: self.path.clone(), clusters });
+        }
+        if problems.is_empty() { Ok(waves) } else { Err(problems) }
+    }
+}
+
+impl Rule {
+    fn validate(raw: RawWave) -> Result<Self, String> {
+        let takes = match (raw.clusters, raw.labels, raw.percent, raw.rest) {
+            (Some(patterns), None, None, None) if !patterns.is_empty() => {
+                for pattern in &patterns {
+                    Glob::new(pattern)
+                        .map_err(|error| format!("`{pattern}` is not a glob: {}", error.kind()))?;
+                }
+                Takes::Clusters(patterns)
+            }
+            (None, Some(labels), None, None) => {
+                Takes::Labels(labels.parse().map_err(|error| format!("{error}"))?)
+            }
+            (None, None, Some(percent @ 1..=100), None) => Takes::Percent(percent),
+            (None, None, Some(percent), None) => {
+                return Err(format!("`percent` is from 1 to 100: {percent}"));
+            }
+            (None, None, None, Some(true)) => Takes::Rest,
+            _ => {
+                return Err(
+                    "expected exactly one of `clusters`, `labels`, `percent` and `rest: true`".to_owned()
+                );
+            }
+        };
+        if raw.concurrency == Some(0) {
+            return Err("`concurrency` is at least 1".to_owned());
+        }
+        Ok(Self {
+            name: raw.name,
+            takes,
+            concurrency: raw.concurrency,
+            bake: raw.bake.as_deref().map_or(Ok(Duration::ZERO), |text| duration("bake", text))?,
+            gate: raw.gate.map(Gate::validate).transpose()?,
+            budget: raw.budget.map(Budget::validate).transpose()?,
+        })
+    }
+}
+
+fn duration(field: &str, text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|parsed| Duration::try_from(parsed).ok());
+    parsed.ok_or_else(|| format!("`{field}` is a duration such as `90s`, `10m` or `1h 30m`: `{text}`"))
+}
+
+impl Gate {
+    fn validate(raw: RawGate) -> Result<Self, String> {
+        let timeout =
+            raw.timeout.as_deref().map_or(Ok(GATE_TIMEOUT), |text| duration("gate.timeout", text))?;
+        match (raw.exec, raw.http) {
+            (Some(command), None) if !command.is_empty() => Ok(Self::Exec { command, timeout }),
+            (None, Some(url)) if url.starts_with("https://") || url.starts_with("http://") => {
+                Ok(Self::Http { url, timeout })
+            }
+            _ => Err("`gate` is either `exec: [program, argument, …]` or `http: https://…`".to_owned()),
+        }
+    }
+}
+
+impl Budget {
+    fn validate(raw: RawBudget) -> Result<Self, String> {
+        match raw {
+            RawBudget::Count(count) => Ok(Self::Count(count)),
+            RawBudget::Text(text) => text.parse(),
+        }
+    }
+
+    /// How many failed clusters of `total` are borne.
+    pub fn allowed(self, total: usize) -> usize {
+        match self {
+            Self::Count(count) => count,
+            Self::Percent(percent) => total * usize::from(percent) / 100,
+        }
+    }
+}
+
+impl FromStr for Budget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        let parsed = match text.strip_suffix('%') {
+            Some(percent) => percent.trim().parse().ok().filter(|percent| *percent <= 100).map(Self::Percent),
+            None => text.parse().ok().map(Self::Count),
+        };
+        parsed.ok_or_else(|| format!("a budget is a count such as `3` or a share such as `5%`: `{text}`"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(name: &str, region: &str) -> Member {
+        let labels = Map::from_iter([("region".to_owned(), Value::from(region))]);
+        Member { name: name.parse().unwrap(), labels }
+    }
+
+    fn fleet() -> Vec<Member> {
+        let mut fleet = vec![member("dev-1", "eu"), member("dev-2", "us")];
+        fleet.extend(
+            (0..10).map(|number| member(&format!("prod-{number}"), if number < 4 { "eu" } else { "us" })),
+        );
+        fleet
+    }
+
+    fn assign(text: &str) -> Result<Vec<(String, Vec<String>)>, String> {
+        let said =
+            |problems: Vec<WavesError>| problems.iter().map(|p| p.to_string()).collect::<Vec<_>>().join("\n");
+        let waves = WavesFile::parse(text, Path::new("waves.yaml"))
+            .and_then(|file| file.assign(&fleet()))
+            .map_err(said)?;
+        let names = |wave: Wave| (wave.name, wave.clusters.into_iter().map(String::from).collect());
+        Ok(waves.into_iter().map(names).collect())
+    }
+
+    #[test]
+    fn a_cluster_goes_in_the_first_wave_that_takes_it() {
+        let waves = assign(
+            "waves:\n- {name: canary, clusters: [dev-*, prod-0]}\n- {name: eu, labels: region=eu}\n- {name: rest, rest: true}\n",
+        )
+        .unwrap();
+        let sizes: Vec<(&str, usize)> = waves.iter().map(|(name, all)| (name.as_str(), all.len())).collect();
+        assert_eq!(sizes, [("canary", 3), ("eu", 3), ("rest", 6)]);
+        assert_eq!(waves[1].1, ["prod-1", "prod-2", "prod-3"]);
+    }
+
+    #[test]
+    fn a_percentage_is_of_what_is_left_and_never_nothing() {
+        let waves = assign(
+            "waves:\n- {name: one, percent: 1}\n- {name: half, percent: 50}\n- {name: all, percent: 100}\n",
+        );
+        let sizes: Vec<usize> = waves.unwrap().iter().map(|(_, clusters)| clusters.len()).collect();
+        assert_eq!(sizes, [1, 6, 5]);
+    }
+
+    #[test]
+    fn no_cluster_is_left_out_and_no_name_is_ignored() {
+        assert_eq!(
+            assign("waves: [{name: a, clusters: [dev-1, nope, prod-*]}]").unwrap_err(),
+            "waves.yaml: wave `a` names a cluster that is not there: `nope`\nwaves.yaml: no wave takes 1 of the clusters: dev-2"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_for_every_wave() {
+        let text = "\
+waves:
+- {name: a, rest: true, percent: 5}
+- {name: a, percent: 0}
+- {name: b, rest: true, bake: soon}
+- {name: c, rest: true, gate: {http: ftp://x}}
+- {name: d, rest: true, concurrency: 0}
+- {name: e, labels: 'a=b=c'}
+budget: 5 percent
+";
+        let said = assign(text).unwrap_err();
+        assert_eq!(said.lines().count(), 8, "{said}");
+        assert!(
+            said.contains("wave `b`: `bake` is a duration such as `90s`, `10m` or `1h 30m`: `soon`"),
+            "{said}"
+        );
+        let said = assign("waves: [{name: a, clutsers: [x]}]").unwrap_err();
+        assert!(said.starts_with("waves.yaml:1:19: waves[0]: unknown field `clutsers`"), "{said}");
+    }
+
+    #[test]
+    fn a_share_is_rounded_down() {
+        assert_eq!(Budget::Percent(5).allowed(19), 0);
+        assert_eq!(Budget::Percent(5).allowed(100), 5);
+        assert_eq!("3".parse(), Ok(Budget::Count(3)));
+        assert!("101%".parse::<Budget>().is_err());
+    }
+}
