@@ -1,5 +1,19 @@
-//! The `render` crate.
+//! Layers and templates to manifests, every value knowing where it came from.
+
+pub mod check;
+pub mod external;
+pub mod files;
+pub mod images;
+pub mod layers;
+pub mod mustache;
+pub mod node;
+pub mod plan;
+pub mod problem;
+pub mod provider;
+pub mod secrets;
+pub mod source;
+pub mod template;
+pub mod validate;
+pub mod view;
 
 pub use manifest::js;
-pub mod mustache;
-pub mod validate;

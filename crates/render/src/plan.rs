@@ -1,0 +1,422 @@
+//! From a repository to the files of each cluster: pure once the layers are read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use globset::GlobMatcher;
+use manifest::ObjectRef;
+
+use crate::check::{self, Finding};
+use crate::external::Environment;
+use crate::images::Images;
+use crate::node::{Node, Value};
+use crate::problem::{Place, Problem};
+use crate::provider::{self, Provider};
+use crate::secrets::Secrets;
+use crate::source::{Cluster, Merged, Repository, did_you_mean, patterns};
+use crate::template::{Engine, Templates, locate};
+use crate::view::{self, Flags, Sources, View};
+
+/// What a run renders, and how.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// `--resource`: names or patterns; empty means all.
+    pub resources: Vec<String>,
+    /// `--deploy-id` and `--fast-rollback`.
+    pub flags: Flags,
+    /// `--strict`: what Mustache finds nowhere is an error.
+    pub strict: bool,
+    /// The process environment, for external values and providers.
+    pub environment: Environment,
+}
+
+/// A file of a cluster.
+#[derive(Debug, Clone)]
+pub struct OutputFile {
+    /// Its name in the cluster's folder.
+    pub name: String,
+    /// Its text.
+    pub text: Arc<str>,
+    /// Its permission bits if they are not the usual ones.
+    pub mode: Option<u32>,
+    /// The resource that it belongs to.
+    pub resource: Arc<str>,
+    /// The template or copied file, as the user would type it.
+    pub source: Arc<str>,
+    /// The objects in it.
+    pub objects: Vec<ObjectRef>,
+    /// The lines, from 1, that hold a secret.
+    pub secret_lines: Vec<u32>,
+}
+
+/// All files of a cluster, in the order of its resources.
+#[derive(Debug, Clone)]
+pub struct Rendered {
+    /// The cluster.
+    pub cluster: Arc<str>,
+    /// Its files.
+    pub files: Vec<OutputFile>,
+    /// Things to tell the user.
+    pub warnings: Vec<Problem>,
+}
+
+/// Renders the clusters of one repository. Shared between threads.
+pub struct Renderer {
+    repository: Repository,
+    images: Images,
+    templates: Templates,
+    provider: Option<Box<dyn Provider>>,
+    resources: Vec<(String, GlobMatcher)>,
+    options: Options,
+}
+
+impl Renderer {
+    /// A renderer for `repository`.
+    ///
+    /// # Errors
+    /// A plugin that cannot be used, a pattern that is none, flags that need others.
+    pub fn new(repository: Repository, options: Options) -> Result<Self, Problem> {
+        if options.flags.fast_rollback && options.flags.deploy_id.is_none() {
+            return Err(Problem::new("`--fast-rollback` needs `--deploy-id`")
+                .hint("`--deploy-id ID --fast-rollback true --resource NAME`"));
+        }
+        if options.flags.deploy_id.is_some() && options.resources.is_empty() {
+            return Err(Problem::new("`--deploy-id` needs `--resource`")
+                .cause("a deploy id belongs to the one resource that is deployed")
+                .hint("`--deploy-id ID --resource NAME`"));
+        }
+        let provider = provider::from_config(&repository, &options.environment)?;
+        let resources = patterns(&options.resources)?;
+        let templates = Templates::new(&repository);
+        Ok(Self { repository, images: Images::default(), templates, provider, resources, options })
+    }
+
+    /// The repository.
+    pub fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// Its templates.
+    pub fn templates(&self) -> &Templates {
+        &self.templates
+    }
+
+    /// Whether `--resource` selects this resource.
+    pub fn selects(&self, resource: &str) -> bool {
+        self.resources.is_empty() || self.resources.iter().any(|(_, glob)| glob.is_match(resource))
+    }
+
+    /// Whether `--resource` leaves resources out.
+    pub fn is_filtered(&self) -> bool {
+        !self.resources.is_empty()
+    }
+
+    /// A `--resource` that none of the resources matches. `names` are those of all clusters of the run.
+    pub fn unmatched<'n>(&self, names: impl Iterator<Item = &'n str> + Clone) -> Vec<Problem> {
+        let unmatched = self.resources.iter().filter(|(_, glob)| !names.clone().any(|name| glob.is_match(name)));
+        unmatched
+            .map(|(pattern, _)| {
+                let problem = Problem::new(format!("no cluster has a resource that matches `--resource {pattern}`"));
+                did_you_mean(problem, pattern, names.clone())
+            })
+            .collect()
+    }
+
+    /// All resources of a cluster in order, with their merged definitions, disabled ones included.
+    pub fn resources(merged: &Merged) -> Vec<(Arc<str>, Arc<Node>)> {
+        let resources = merged.definition.get("resources").and_then(|resources| resources.as_map());
+        let entries = resources.map(|map| map.entries.as_slice()).unwrap_or_default();
+        entries.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect()
+    }
+
+    /// The view of one resource.
+    ///
+    /// # Errors
+    /// Everything that is wrong with its containers, images and external values.
+    pub fn view(&self, merged: &Merged, name: &Arc<str>, definition: &Arc<Node>) -> Result<View, Vec<Problem>> {
+        let sources = Sources {
+            repository: &self.repository,
+            images: &self.images,
+            provider: self.provider.as_deref(),
+            environment: &self.options.environment,
+            flags: &self.options.flags,
+        };
+        view::build(&sources, merged, name, definition)
+    }
+
+    /// Renders a cluster. `None` if it is disabled.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any of its resources.
+    pub fn render(&self, cluster: &Cluster) -> Result<Rendered, Vec<Problem>> {
+        let in_cluster = |problems: Vec<Problem>| -> Vec<Problem> {
+            problems.into_iter().map(|problem| problem.in_cluster(&cluster.name)).collect()
+        };
+        let merged =
+            self.repository.merged(cluster, &mut ()).map_err(|problem| in_cluster(vec![problem]))?;
+        let mut rendered = Rendered { cluster: cluster.name.clone(), files: Vec::new(), warnings: Vec::new() };
+        let mut problems = Vec::new();
+        let metadata = merged.definition.get("metadata");
+        if let Some(disable) = metadata.and_then(|metadata| metadata.get("disable")) {
+            if disable.is_true() {
+                return Ok(rendered);
+            }
+            self.warn_unless_bool("metadata.disable", disable, &mut rendered.warnings);
+        }
+        if let Some(resources) = merged.definition.get("resources")
+            && !matches!(resources.value, Value::Map(_) | Value::Null)
+        {
+            let problem = Problem::new(format!("`resources` must be a map, found {}", resources.kind()));
+            return Err(in_cluster(vec![self.at(problem, resources)]));
+        }
+        for (name, definition) in Self::resources(&merged) {
+            if !self.selects(&name) {
+                continue;
+            }
+            if let Some(disable) = definition.get("disable") {
+                if disable.is_true() {
+                    continue;
+                }
+                self.warn_unless_bool("disable", disable, &mut rendered.warnings);
+            }
+            let before = rendered.files.len();
+            if let Err(found) = self.resource(&merged, &name, &definition, &mut rendered) {
+                rendered.files.truncate(before);
+                let found = found.into_iter().map(|mut problem| {
+                    problem.resource.get_or_insert_with(|| name.clone());
+                    problem
+                });
+                match allows_failure(&definition) {
+                    true => rendered.warnings.extend(found.map(|mut problem| {
+                        problem.message = format!("resource `{name}` is left out: {}", problem.message);
+                        problem
+                    })),
+                    false => problems.extend(found),
+                }
+            }
+        }
+        problems.extend(collisions(&rendered.files));
+        rendered.warnings = in_cluster(std::mem::take(&mut rendered.warnings));
+        if problems.is_empty() { Ok(rendered) } else { Err(in_cluster(problems)) }
+    }
+
+    fn at(&self, problem: Problem, node: &Node) -> Problem {
+        match self.repository.place(&node.origin) {
+            Some(place) => problem.at(place),
+            None => problem,
+        }
+    }
+
+    /// kit takes only `true` for true; anything that looks like it deserves a word.
+    fn warn_unless_bool(&self, key: &str, node: &Node, warnings: &mut Vec<Problem>) {
+        if !matches!(node.value, Value::Bool(_) | Value::Null) {
+            let problem = Problem::new(format!("`{key}` counts only as `true`, this is {}", node.kind()));
+            warnings.push(self.at(problem, node).hint("write `true` without quotes"));
+        }
+    }
+
+    fn resource(
+        &self,
+        merged: &Merged,
+        name: &Arc<str>,
+        definition: &Arc<Node>,
+        rendered: &mut Rendered,
+    ) -> Result<(), Vec<Problem>> {
+        if definition.as_map().is_none() {
+            let problem = Problem::new(format!("resource `{name}` must be a map, found {}", definition.kind()));
+            return Err(vec![self.at(problem, definition)]);
+        }
+        let file = definition.get("file").filter(|file| file.is_truthy());
+        let svc = definition.get("svc").filter(|svc| svc.is_truthy());
+        let located = match file {
+            Some(file) => Some(locate(&self.repository, file).map_err(|problem| vec![problem])?),
+            None => None,
+        };
+        let view = self.view(merged, name, definition)?;
+        rendered.warnings.extend(view.warnings.iter().cloned());
+        let mut secrets = Secrets::default();
+        secrets.add_tree(&view.root);
+        let mask = |mut problems: Vec<Problem>| {
+            problems.iter_mut().for_each(|problem| secrets.mask_problem(problem));
+            problems
+        };
+        if let (Some((relative, engine, output)), Some(file)) = (&located, file) {
+            let output = self.output_name(*engine, output, definition).map_err(|problem| vec![problem])?;
+            let rendering = Rendering { merged, name, view: &view, secrets: &secrets };
+            let made = self.file(&rendering, *engine, relative, output).map_err(|problems| {
+                let fill = |problem: Problem| match problem.place {
+                    Some(_) => problem,
+                    None => self.at(problem, file),
+                };
+                mask(problems.into_iter().map(fill).collect())
+            })?;
+            rendered.files.extend(made);
+        }
+        if let Some(svc) = svc {
+            let engine = located.as_ref().map(|(_, engine, _)| *engine);
+            let rendering = Rendering { merged, name, view: &view, secrets: &secrets };
+            let made = self.service(&rendering, engine, svc).map_err(mask)?;
+            rendered.files.extend(made);
+        }
+        Ok(())
+    }
+
+    /// Minijinja templates that several resources share need `output: NAME`.
+    fn output_name(&self, engine: Engine, default: &str, definition: &Node) -> Result<String, Problem> {
+        let given = definition.get("output").filter(|output| engine == Engine::Jinja && output.is_truthy());
+        let Some(given) = given else { return Ok(default.to_owned()) };
+        let text = given.to_text();
+        let ends = [".yaml", ".yml", ".json"].iter().any(|end| text.ends_with(end));
+        if is_file_name(&text) && ends {
+            return Ok(text);
+        }
+        let problem = Problem::new(format!("`output` must be a file name that ends in `.yaml`: `{text}`"));
+        Err(self.at(problem, given))
+    }
+
+    fn service(
+        &self,
+        rendering: &Rendering<'_>,
+        engine: Option<Engine>,
+        svc: &Arc<Node>,
+    ) -> Result<Option<OutputFile>, Vec<Problem>> {
+        let one = |problem: Problem| vec![self.at(problem, svc)];
+        let Some(name) = svc.get("name").filter(|name| name.is_truthy()) else {
+            let problem = Problem::new(format!("`svc` of resource `{}` needs a `name`", rendering.name));
+            return Err(one(problem.hint("the service is written to `<name>.yaml`")));
+        };
+        let output = format!("{}.yaml", name.to_text());
+        if !is_file_name(&output) {
+            let problem = Problem::new(format!("`svc.name` is no file name: `{}`", name.to_text()));
+            return Err(vec![self.at(problem, name)]);
+        }
+        let Some((template, engine)) = self.templates.service(engine) else {
+            let folder = crate::files::shown(&self.repository.folders.resources);
+            let problem = Problem::new(format!("resource `{}` has a `svc`, but there is no template for services", rendering.name));
+            return Err(one(problem.hint(format!("write {folder}/base-svc.yaml.j2"))));
+        };
+        self.file(rendering, engine, template, output)
+    }
+
+    /// Renders and checks one file; `None` if a minijinja template renders to nothing.
+    fn file(
+        &self,
+        rendering: &Rendering<'_>,
+        engine: Engine,
+        relative: &str,
+        output: String,
+    ) -> Result<Option<OutputFile>, Vec<Problem>> {
+        let source: Arc<str> =
+            crate::files::shown(&self.repository.folders.resources.join(relative)).into();
+        let (text, mode): (Arc<str>, Option<u32>) = if engine == Engine::Copy {
+            let copied =
+                self.templates.copied(&self.repository, relative).map_err(|problem| vec![problem])?;
+            (copied.text, Some(copied.mode))
+        } else {
+            let mut text = String::new();
+            self.templates.render(
+                &self.repository,
+                engine,
+                relative,
+                rendering.view,
+                &rendering.merged.searched,
+                self.options.strict,
+                &mut text,
+            )?;
+            (text.into(), None)
+        };
+        if engine == Engine::Jinja && text.trim().is_empty() {
+            return Ok(None);
+        }
+        let objects = check::check(&text).map_err(|findings| {
+            findings.iter().map(|finding| self.finding(rendering, finding, engine, &source, &text, &output)).collect::<Vec<_>>()
+        })?;
+        Ok(Some(OutputFile {
+            name: output,
+            mode,
+            resource: rendering.name.clone(),
+            source,
+            objects: objects.into_iter().map(|object| object.name).collect(),
+            secret_lines: rendering.secrets.lines(&text),
+            text,
+        }))
+    }
+
+    fn finding(
+        &self,
+        rendering: &Rendering<'_>,
+        finding: &Finding,
+        engine: Engine,
+        source: &Arc<str>,
+        text: &str,
+        output: &str,
+    ) -> Problem {
+        let mut problem = if engine == Engine::Copy {
+            let place = Place { file: source.clone(), line: finding.line, column: finding.column };
+            Problem::new(finding.message.clone()).at(place).excerpt_of(text)
+        } else {
+            let place = Place { file: output.into(), line: finding.line, column: finding.column };
+            let problem = Problem::new(format!("{source} renders to an invalid manifest: {}", finding.message));
+            problem.at(place).excerpt_of(text)
+        };
+        problem.hints.extend(finding.hint.map(str::to_owned));
+        rendering.secrets.mask_problem(&mut problem);
+        problem
+    }
+}
+
+struct Rendering<'a> {
+    merged: &'a Merged,
+    name: &'a Arc<str>,
+    view: &'a View,
+    secrets: &'a Secrets,
+}
+
+fn allows_failure(definition: &Node) -> bool {
+    definition
+        .get("metadata")
+        .and_then(|metadata| metadata.get("allowFailure"))
+        .is_some_and(|allow| allow.is_true())
+}
+
+/// One visible component of a path.
+fn is_file_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 255
+        && !name.starts_with('.')
+        && !name.contains(['/', '\\'])
+        && !name.chars().any(char::is_control)
+}
+
+/// Two files of one name, or one object in two files.
+fn collisions(files: &[OutputFile]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut names: HashMap<String, &OutputFile> = HashMap::with_capacity(files.len());
+    let mut objects: HashMap<(&str, &str, Option<&str>, &str), &OutputFile> = HashMap::new();
+    for file in files {
+        // Some file systems do not tell upper from lower case; the same tree must come out there.
+        if let Some(other) = names.insert(file.name.to_lowercase(), file) {
+            problems.push(
+                Problem::new(format!(
+                    "resources `{}` and `{}` both write `{}`",
+                    other.resource, file.resource, file.name
+                ))
+                .cause(format!("from {} and {}", other.source, file.source))
+                .hint(match file.source.ends_with(".mustache") {
+                    true => "the file is named after the template: give each resource its own",
+                    false => "give one of them `output: NAME.yaml`, or its own template",
+                }),
+            );
+        }
+        for object in &file.objects {
+            let key = (object.group(), object.kind.as_str(), object.namespace.as_deref(), object.name.as_str());
+            if let Some(other) = objects.insert(key, file) {
+                problems.push(
+                    Problem::new(format!("{object} is defined twice"))
+                        .cause(format!("in `{}` ({}) and `{}` ({})", other.name, other.source, file.name, file.source)),
+                );
+            }
+        }
+    }
+    problems
+}

@@ -1,0 +1,309 @@
+//! What a template sees: kit's view, built for each resource of a cluster.
+//!
+//! The view is the merged variables plus `name`, `branch`, with `--deploy-id` also `deployment.id` and
+//! `deployment.fastRollback`, one key for each container, and `svc`. Minijinja templates see four more names unless a
+//! variable already has them: `cluster` (`name`, `type`), `resource` (its definition), `containers` (all of them, by
+//! name) and `container` (the primary one).
+
+use std::sync::Arc;
+
+use crate::external::{Environment, externalise};
+use crate::images::Images;
+use crate::layers::{Rules, merge, merge_envs, name_of};
+use crate::node::{Layer, List, Map, Node, Origin, Value};
+use crate::problem::Problem;
+use crate::provider::{Ask, Provider};
+use crate::source::{Merged, Repository};
+
+/// What the command line adds to every view.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--deploy-id`.
+    pub deploy_id: Option<String>,
+    /// `--fast-rollback`.
+    pub fast_rollback: bool,
+}
+
+/// What views are built from.
+pub struct Sources<'a> {
+    /// The repository.
+    pub repository: &'a Repository,
+    /// Its images.
+    pub images: &'a Images,
+    /// The provider of kit.yaml, if there is one.
+    pub provider: Option<&'a dyn Provider>,
+    /// The process environment.
+    pub environment: &'a Environment,
+    /// The flags.
+    pub flags: &'a Flags,
+}
+
+/// The data of one resource.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// What kit's templates see.
+    pub root: Arc<Node>,
+    /// What minijinja templates see: the same and the four names.
+    pub extended: Arc<Node>,
+    /// Things to tell the user.
+    pub warnings: Vec<Problem>,
+}
+
+const DERIVED: Origin = Origin::of(Layer::Derived);
+
+/// Builds the view of the resource `name`, whose merged definition is `definition`.
+///
+/// # Errors
+/// Everything that is wrong with its containers, images and external values.
+pub fn build(
+    sources: &Sources<'_>,
+    merged: &Merged,
+    name: &Arc<str>,
+    definition: &Arc<Node>,
+) -> Result<View, Vec<Problem>> {
+    let repository = sources.repository;
+    let mut root = merged.vars.as_map().cloned().unwrap_or_default();
+    let branch = definition
+        .get("branch")
+        .filter(|branch| branch.is_truthy())
+        .or_else(|| merged.definition.get("metadata").and_then(|metadata| metadata.get("branch")))
+        .filter(|branch| !branch.is_null());
+    if let Some(branch) = branch {
+        root.set("branch", branch.clone());
+    }
+    root.set("name", Node::text(name.clone(), DERIVED));
+    if let Some(id) = &sources.flags.deploy_id {
+        let flag = Origin::of(Layer::Flag);
+        let mut deployment =
+            root.get("deployment").and_then(|deployment| deployment.as_map()).cloned().unwrap_or_default();
+        deployment.set("id", Node::text(id.as_str(), flag));
+        deployment.set("fastRollback", Node::bool(sources.flags.fast_rollback, flag));
+        root.set("deployment", Node::new(Value::Map(deployment), flag));
+    }
+    let mut warnings = Vec::new();
+    let containers = containers(sources, merged, name, definition, branch, &mut warnings)?;
+    for (key, container) in &containers {
+        root.set(key.clone(), container.clone());
+    }
+    if let Some(svc) = definition.get("svc").filter(|svc| svc.is_truthy()) {
+        root.set("svc", svc.clone());
+    }
+    let extended = extended(repository, &root, merged, definition, &containers);
+    Ok(View { root: Node::new(Value::Map(root), DERIVED), extended, warnings })
+}
+
+fn extended(
+    _repository: &Repository,
+    root: &Map,
+    merged: &Merged,
+    definition: &Arc<Node>,
+    containers: &[(Arc<str>, Arc<Node>)],
+) -> Arc<Node> {
+    let mut extended = root.clone();
+    let mut offer = |key: &str, value: Arc<Node>| {
+        if extended.get(key).is_none() {
+            extended.set(key, value);
+        }
+    };
+    let mut cluster = Map::default();
+    cluster.set("name", Node::text(merged.cluster.name.clone(), DERIVED));
+    cluster.set("type", Node::text(merged.cluster.kind.clone(), DERIVED));
+    offer("cluster", Node::new(Value::Map(cluster), DERIVED));
+    offer("resource", definition.clone());
+    let mut all = Map::default();
+    for (key, container) in containers {
+        all.set(key.clone(), container.clone());
+    }
+    offer("containers", Node::new(Value::Map(all), DERIVED));
+    let primary = containers.iter().find(|(_, container)| container.get("primary").is_some_and(|p| p.is_true()));
+    if let Some((_, container)) = primary.or(containers.first()) {
+        offer("container", container.clone());
+    }
+    Node::new(Value::Map(extended), DERIVED)
+}
+
+type Named = (Arc<str>, Arc<Node>);
+
+fn containers(
+    sources: &Sources<'_>,
+    merged: &Merged,
+    name: &Arc<str>,
+    definition: &Arc<Node>,
+    branch: Option<&Arc<Node>>,
+    warnings: &mut Vec<Problem>,
+) -> Result<Vec<Named>, Vec<Problem>> {
+    let repository = sources.repository;
+    let place = |problem: Problem, node: &Node| match repository.place(&node.origin) {
+        Some(place) => problem.at(place),
+        None => problem,
+    };
+    let own = definition.get("containers").filter(|containers| containers.is_truthy());
+    let is_hpa = name.ends_with("-hpa");
+    let (listed, has_map): (Vec<Named>, bool) = match own {
+        None => (vec![(name.clone(), definition.clone())], false),
+        Some(node) => match &node.value {
+            Value::Map(map) => {
+                (map.entries.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect(), true)
+            }
+            Value::List(list) => {
+                (list.items.iter().enumerate().map(|(at, item)| (at.to_string().into(), item.clone())).collect(), true)
+            }
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Date(_) => {
+                let problem = Problem::new(format!("`containers` must be a map, found {}", node.kind()));
+                return Err(vec![place(problem, node)]);
+            }
+        },
+    };
+    let mut problems = Vec::new();
+    for (key, container) in &listed {
+        if container.as_map().is_none() {
+            let problem = Problem::new(format!("container `{key}` must be a map, found {}", container.kind()));
+            problems.push(place(problem, container));
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let primaries = if is_hpa { vec![None; listed.len()] } else { primaries(&listed, has_map) };
+    if listed.len() > 1 && !is_hpa {
+        let marked = primaries.iter().filter(|primary| primary.as_ref().is_some_and(|p| p.is_true())).count();
+        if marked != 1 {
+            let problem = match marked {
+                0 => Problem::new(format!("no main container for `{name}`")),
+                _ => Problem::new(format!("more than one main container for `{name}`")),
+            };
+            let problem = problem
+                .cause("a container without `primary` is the main one if it has an `image_tag`")
+                .hint("set `primary: true` on one container, and `primary: false` on the others with an `image_tag`");
+            return Err(vec![place(problem, own.unwrap_or(definition))]);
+        }
+    }
+    let mut built = Vec::with_capacity(listed.len());
+    let mut any_image = false;
+    for ((key, container), primary) in listed.iter().zip(primaries) {
+        match one(sources, merged, name, key, container, branch, primary) {
+            Ok((node, has_image)) => {
+                any_image |= has_image;
+                built.push((key.clone(), node));
+            }
+            Err(more) => problems.extend(more),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    for (_, container) in &listed {
+        if let Some(primary) = container.get("primary")
+            && !matches!(primary.value, Value::Bool(_) | Value::Null)
+        {
+            let problem = Problem::new(format!("`primary` counts only as `true`, this is {}", primary.kind()));
+            warnings.push(place(problem, primary));
+        }
+    }
+    let _ = any_image;
+    Ok(built)
+}
+
+fn primaries(listed: &[Named], has_map: bool) -> Vec<Option<Arc<Node>>> {
+    let primary = |container: &Arc<Node>| match container.get("primary") {
+        Some(primary) => Some(primary.clone()),
+        None if has_map => Some(Node::bool(container.get("image_tag").is_some(), DERIVED)),
+        None => None,
+    };
+    listed.iter().map(|(_, container)| primary(container)).collect()
+}
+
+/// One container of a view, and whether it has an image.
+fn one(
+    sources: &Sources<'_>,
+    merged: &Merged,
+    resource: &Arc<str>,
+    key: &Arc<str>,
+    definition: &Arc<Node>,
+    branch: Option<&Arc<Node>>,
+    primary: Option<Arc<Node>>,
+) -> Result<(Arc<Node>, bool), Vec<Problem>> {
+    let repository = sources.repository;
+    let mut map = definition.as_map().cloned().unwrap_or_default();
+    if map.get("name").is_none_or(|name| !name.is_truthy()) {
+        map.set("name", Node::text(resource.clone(), DERIVED));
+    }
+    map.set("resourceName", Node::text(resource.clone(), DERIVED));
+    if let Some(primary) = primary {
+        map.set("primary", primary);
+    }
+    let mut container = Node::new(Value::Map(map), definition.origin);
+    if let Some(provider) = sources.provider {
+        let ask = Ask { repository, merged, resource, container: &container };
+        if let Some(answer) = provider.fetch(&ask).map_err(|problem| vec![problem])? {
+            container = overlay(&container, &answer, repository.rules);
+        }
+    }
+    let mut map = container.as_map().cloned().unwrap_or_default();
+    if let Some(own) = definition.get("env").filter(|env| env.is_truthy()) {
+        let place = |origin: &Origin| repository.place(origin);
+        let own = externalise(own, sources.environment, &place)?;
+        let current = map.get("env").cloned().unwrap_or_else(|| own.clone());
+        map.set("env", definition_wins(&current, &own));
+    }
+    let has_image = match map.get("image").filter(|image| image.is_truthy()) {
+        Some(_) => true,
+        None => match definition.get("image_tag").filter(|tag| tag.is_truthy()) {
+            None => false,
+            Some(tag) => {
+                let branch = map.get("branch").filter(|branch| branch.is_truthy()).or(branch);
+                let image = image(sources, tag, branch, key).map_err(|problem| vec![problem])?;
+                map.set("image", image);
+                true
+            }
+        },
+    };
+    Ok((Node::new(Value::Map(map), definition.origin), has_image))
+}
+
+fn image(
+    sources: &Sources<'_>,
+    tag: &Arc<Node>,
+    branch: Option<&Arc<Node>>,
+    container: &str,
+) -> Result<Arc<Node>, Problem> {
+    let repository = sources.repository;
+    let place = |problem: Problem| match repository.place(&tag.origin) {
+        Some(place) if problem.place.is_none() => problem.at(place),
+        _ => problem,
+    };
+    let Some(branch) = branch else {
+        let problem = Problem::new(format!("container `{container}` has an `image_tag` but no branch"));
+        return Err(place(problem.hint("set `branch` on the resource, or `metadata.branch` of the cluster")));
+    };
+    let image = sources.images.get(repository, &tag.to_text(), &branch.to_text());
+    image.map_err(|problem| {
+        let problem = place(problem);
+        match (&branch.value, repository.place(&branch.origin)) {
+            (Value::Int(_) | Value::Float(_) | Value::Bool(_), Some(at)) => problem
+                .cause(format!("the branch at {at} is {} in YAML and reads as `{}`", branch.kind(), branch.to_text()))
+                .hint("put the branch in quotes"),
+            (_, Some(at)) => problem.cause(format!("the branch `{}` is set at {at}", branch.to_text())),
+            (_, None) => problem,
+        }
+    })
+}
+
+/// Lays a provider's answer over a container.
+fn overlay(container: &Arc<Node>, answer: &Arc<Node>, rules: Rules) -> Arc<Node> {
+    merge(container, answer, rules, &mut ())
+}
+
+/// Kit lays the definition's own env over what the provider made of it, so that for equal names the definition wins
+/// and names that only the provider has stay behind it. Entries without a name are left as they are (kit had them
+/// twice), and an env that is no list becomes a list of one.
+fn definition_wins(current: &Arc<Node>, own: &Arc<Node>) -> Arc<Node> {
+    let Value::List(own_list) = &own.value else {
+        return Node::new(Value::List(List { items: vec![own.clone()], named: Vec::new() }), own.origin);
+    };
+    let Value::List(current_list) = &current.value else { return own.clone() };
+    let named: Vec<Arc<Node>> =
+        own_list.items.iter().filter(|entry| name_of(entry).is_some()).cloned().collect();
+    let items = merge_envs(&current_list.items, &named, &mut ());
+    Node::new(Value::List(List { items, named: current_list.named.clone() }), own.origin)
+}
