@@ -19,9 +19,11 @@ pub mod config;
 pub mod image;
 pub mod js;
 pub mod load;
+pub mod index;
 pub mod names;
 pub mod object;
 pub mod selector;
+pub mod tree;
 pub mod yaml;
 
 pub use config::{ConfigError, KitConfig, PluginConfig};

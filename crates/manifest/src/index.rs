@@ -1,0 +1,121 @@
+//! `.kit-index.json`: which files of a cluster's folder `deploymentizer` wrote, and what made them.
+//!
+//! It lies in each folder of the generated tree. `deploymentizer` removes only what it names; `deployer` learns from it
+//! which lines hold secrets and which template an object came from. Its name starts with a dot, so that it is no
+//! manifest.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::ClusterName;
+
+/// The name of the file.
+pub const FILE_NAME: &str = ".kit-index.json";
+
+/// The version that this program writes, and the newest that it reads.
+pub const VERSION: u32 = 1;
+
+/// The index of one cluster's folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Index {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The files by name.
+    pub files: BTreeMap<String, FileEntry>,
+}
+
+/// A file that `deploymentizer` wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FileEntry {
+    /// The resource in the layers.
+    pub resource: String,
+    /// The template or copied file.
+    pub source: String,
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub sha256: String,
+    /// Lines, from 1, that hold a value marked secret. Nothing that shows the file may show them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secret_lines: Vec<u32>,
+}
+
+/// An index that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is not an index.
+    #[error("{} is not an index of deploymentizer", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A newer program wrote it.
+    #[error("{} was written by a newer deploymentizer (version {found} of the index)", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+}
+
+impl Index {
+    /// An index without files.
+    pub fn new(cluster: ClusterName) -> Self {
+        Self { version: VERSION, cluster, files: BTreeMap::new() }
+    }
+
+    /// Reads the index of a cluster's folder; `None` if there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read or used.
+    pub fn read(folder: &Path) -> Result<Option<Index>, IndexError> {
+        let path = folder.join(FILE_NAME);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            Err(source) => return Err(IndexError::Read { path, source }),
+        };
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        let found = match serde_json::from_slice::<Versioned>(&bytes) {
+            Ok(versioned) => versioned.version,
+            Err(source) => return Err(IndexError::Parse { path, source }),
+        };
+        if found > VERSION {
+            return Err(IndexError::Newer { path, found });
+        }
+        match serde_json::from_slice(&bytes) {
+            Ok(index) => Ok(Some(index)),
+            Err(source) => Err(IndexError::Parse { path, source }),
+        }
+    }
+
+    /// The bytes of the file: the same for the same content.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).expect("an index has only text keys");
+        bytes.push(b'\n');
+        bytes
+    }
+}
