@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
-use crate::Failure;
+use crate::{Failure, Problem};
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,11 +72,16 @@ impl Printer {
         self.stderr(&self.labelled("warning", "33", line));
     }
 
+    /// Something that is wrong, to stderr, even with `--quiet`, by a program that has a result to print all the same.
+    pub fn error(&self, problem: &Problem) {
+        self.stderr(&self.labelled("error", "31", &problem.to_string()));
+    }
+
     /// Everything that is wrong, to stderr, even with `--quiet`; as JSON on stdout too when that is the format, so
     /// that a script has one document to read whatever happened.
     pub fn failure(&self, failure: &Failure) {
         for problem in &failure.problems {
-            self.stderr(&self.labelled("error", "31", &problem.to_string()));
+            self.error(problem);
         }
         if self.format != Format::Text {
             self.json(&serde_json::json!({

@@ -17,9 +17,9 @@
 
 pub mod config;
 pub mod image;
+pub mod index;
 pub mod js;
 pub mod load;
-pub mod index;
 pub mod names;
 pub mod object;
 pub mod selector;

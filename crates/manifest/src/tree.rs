@@ -194,7 +194,9 @@ pub fn indexed(root: &Path) -> Result<Vec<Index>, TreeError> {
         let entry = entry.map_err(TreeError::io("read", root))?;
         let name = entry.file_name();
         let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let Some(Ok(cluster)) = name.to_str().filter(|_| is_dir).map(str::parse::<ClusterName>) else { continue };
+        let Some(Ok(cluster)) = name.to_str().filter(|_| is_dir).map(str::parse::<ClusterName>) else {
+            continue;
+        };
         if let Some(mut index) = Index::read(&entry.path())? {
             // The folder decides whose files these are; a copied folder is no other cluster's.
             index.cluster = cluster;
@@ -244,7 +246,9 @@ pub fn plan<'a>(
         let path = plan.folder.join(file.name);
         let there = if exists { contents(&path)? } else { Contents::Nothing };
         let same = match &there {
-            Contents::File { bytes, mode } => bytes == file.bytes && file.mode.is_none_or(|wanted| wanted == *mode),
+            Contents::File { bytes, mode } => {
+                bytes == file.bytes && file.mode.is_none_or(|wanted| wanted == *mode)
+            }
             Contents::Nothing | Contents::Other => false,
         };
         let ours = old_files.contains_key(file.name);
@@ -307,7 +311,8 @@ pub fn plan_removal(root: &Path, cluster: &ClusterName) -> Result<FolderPlan<'st
     if plan.exists {
         let ours: BTreeSet<&str> = plan.removed.iter().map(String::as_str).chain([FILE_NAME]).collect();
         let entries = fs::read_dir(&plan.folder).map_err(TreeError::io("read", &plan.folder))?;
-        let foreign = entries.flatten().any(|entry| entry.file_name().to_str().is_none_or(|name| !ours.contains(name)));
+        let foreign =
+            entries.flatten().any(|entry| entry.file_name().to_str().is_none_or(|name| !ours.contains(name)));
         plan.remove_folder = !foreign;
     }
     Ok(plan)
@@ -363,8 +368,7 @@ fn stage(plan: &FolderPlan<'_>, staged: &Path) -> Result<(), TreeError> {
         fs::set_permissions(staged, metadata.permissions()).map_err(TreeError::io("write", staged))?;
         let written: BTreeSet<&str> = plan.written.iter().copied().collect();
         let removed: BTreeSet<&str> = plan.removed.iter().map(String::as_str).collect();
-        let stays =
-            |name: &str| name != FILE_NAME && !written.contains(name) && !removed.contains(name);
+        let stays = |name: &str| name != FILE_NAME && !written.contains(name) && !removed.contains(name);
         swap::carry_over(&plan.folder, staged, &stays)?;
         for file in plan.files.iter().filter(|file| written.contains(file.name)) {
             write(staged, file.name, file.bytes, file.mode)?;
@@ -383,7 +387,8 @@ fn write(folder: &Path, name: &str, bytes: &[u8], mode: Option<u32>) -> Result<(
     #[cfg(unix)]
     if let Some(mode) = mode {
         use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(TreeError::io("write", &path))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))
+            .map_err(TreeError::io("write", &path))?;
     }
     Ok(())
 }

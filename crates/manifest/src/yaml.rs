@@ -32,6 +32,7 @@ mod emit;
 mod error;
 mod js_block;
 mod node;
+mod quoted;
 mod read;
 mod scalar;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! document, names that Kubernetes accepts.
 
 use manifest::ObjectRef;
-use manifest::yaml::{self, Node, Schema};
+use manifest::yaml::{self, Node, Scalar, Schema, Style};
 
 /// What is wrong with rendered text, and where in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,12 +26,13 @@ pub struct Object {
     pub line: u32,
 }
 
-/// The objects of a rendered text.
+/// The objects of a rendered text. `schema` decides which keys are the same: to Kubernetes `yes` and `on` are one key,
+/// and the second a duplicate; in the core schema, which kit's repositories are held to, they are two.
 ///
 /// # Errors
 /// Everything that is wrong with it; of broken YAML the first thing.
-pub fn check(text: &str) -> Result<Vec<Object>, Vec<Finding>> {
-    let documents = yaml::read(text, "output", Schema::Kubernetes).map_err(|error| {
+pub fn check(text: &str, schema: Schema) -> Result<Vec<Object>, Vec<Finding>> {
+    let documents = yaml::read(text, "output", schema).map_err(|error| {
         vec![Finding { line: error.line, column: error.column, message: error.message(), hint: error.hint() }]
     })?;
     let (mut objects, mut findings) = (Vec::new(), Vec::new());
@@ -56,6 +57,17 @@ fn object(node: &Node, objects: &mut Vec<Object>, findings: &mut Vec<Finding>) {
         Some(value) => match value.as_str() {
             Some("") => {
                 find(value, format!("`{path}` is empty"), None);
+                None
+            }
+            Some(text)
+                if value.style == Style::Plain
+                    && Schema::Kubernetes.resolve(text) != Scalar::Text(text.to_owned()) =>
+            {
+                find(
+                    value,
+                    format!("`{path}` is no string to Kubernetes: `{text}`"),
+                    Some("put it in quotes"),
+                );
                 None
             }
             Some(text) => Some(text.to_owned()),
@@ -104,8 +116,7 @@ fn object(node: &Node, objects: &mut Vec<Object>, findings: &mut Vec<Finding>) {
 
 const NOT_A_LABEL: &str =
     "must be at most 63 lower-case letters, digits and `-`, with a letter or digit at both ends";
-const NOT_A_SUBDOMAIN: &str =
-    "must be at most 253 lower-case letters, digits, `-` and `.`, with a letter or digit at both ends of each part";
+const NOT_A_SUBDOMAIN: &str = "must be at most 253 lower-case letters, digits, `-` and `.`, with a letter or digit at both ends of each part";
 
 /// Whether Kubernetes takes `name` for an object of this kind (`k8s.io/apimachinery/pkg/api/validation`).
 ///

@@ -66,12 +66,11 @@ fn value_of(entry: &Node, environment: &Environment) -> Result<String, Problem> 
             .hint(format!("set it for this run: `{name}=… deploymentizer`")));
     };
     let encoding = entry.get("encoding").filter(|encoding| encoding.is_truthy()).map(|e| e.to_text());
-    encode(value, encoding.as_deref().unwrap_or("utf8"))
-        .ok_or_else(|| {
-            let given = encoding.unwrap_or_default();
-            Problem::new(format!("unknown `encoding` of `{name}`: `{given}`"))
-                .hint("use `utf8`, `base64`, `hex`, `binary` or `ascii`")
-        })
+    encode(value, encoding.as_deref().unwrap_or("utf8")).ok_or_else(|| {
+        let given = encoding.unwrap_or_default();
+        Problem::new(format!("unknown `encoding` of `{name}`: `{given}`"))
+            .hint("use `utf8`, `base64`, `hex`, `binary` or `ascii`")
+    })
 }
 
 /// What Node's `Buffer.from(value, 'utf8').toString(encoding)` gives.

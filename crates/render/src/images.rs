@@ -9,10 +9,12 @@ use crate::node::{Layer, Node};
 use crate::problem::{Place, Problem};
 use crate::source::{Repository, nearest};
 
+type Found = Result<Arc<Node>, Problem>;
+
 /// Looks images up; every file is read once.
 #[derive(Default)]
 pub struct Images {
-    found: Mutex<HashMap<(String, String), Result<Arc<Node>, Problem>>>,
+    found: Mutex<HashMap<(String, String), Found>>,
 }
 
 impl Images {
@@ -33,7 +35,8 @@ impl Images {
 
 fn look_up(repository: &Repository, tag: &str, branch: &str) -> Result<Arc<Node>, Problem> {
     let folder = &repository.folders.images;
-    let Some((path, _)) = below(folder, &format!("{tag}/{branch}.yaml")).filter(|_| stays(tag) && stays(branch))
+    let Some((path, _)) =
+        below(folder, &format!("{tag}/{branch}.yaml")).filter(|_| stays(tag) && stays(branch))
     else {
         return Err(Problem::new(format!(
             "image `{tag}` on branch `{branch}` would be looked up outside of {}",
@@ -53,7 +56,8 @@ fn look_up(repository: &Repository, tag: &str, branch: &str) -> Result<Arc<Node>
     match image {
         Some(image) if image.as_map().is_none() && image.as_list().is_none() => Ok(image.clone()),
         Some(image) => {
-            let problem = Problem::new(format!("`{property}` must be an image reference, found {}", image.kind()));
+            let problem =
+                Problem::new(format!("`{property}` must be an image reference, found {}", image.kind()));
             Err(problem.at(repository.place(&image.origin).unwrap_or_else(|| Place::of_file(name))))
         }
         None => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use globset::GlobMatcher;
 use manifest::ObjectRef;
+use manifest::yaml::Schema;
 
 use crate::check::{self, Finding};
 use crate::external::Environment;
@@ -87,7 +88,7 @@ impl Renderer {
         }
         let provider = provider::from_config(&repository, &options.environment)?;
         let resources = patterns(&options.resources)?;
-        let templates = Templates::new(&repository);
+        let templates = Templates::new(&repository, options.strict);
         Ok(Self { repository, images: Images::default(), templates, provider, resources, options })
     }
 
@@ -113,10 +114,12 @@ impl Renderer {
 
     /// A `--resource` that none of the resources matches. `names` are those of all clusters of the run.
     pub fn unmatched<'n>(&self, names: impl Iterator<Item = &'n str> + Clone) -> Vec<Problem> {
-        let unmatched = self.resources.iter().filter(|(_, glob)| !names.clone().any(|name| glob.is_match(name)));
+        let unmatched =
+            self.resources.iter().filter(|(_, glob)| !names.clone().any(|name| glob.is_match(name)));
         unmatched
             .map(|(pattern, _)| {
-                let problem = Problem::new(format!("no cluster has a resource that matches `--resource {pattern}`"));
+                let problem =
+                    Problem::new(format!("no cluster has a resource that matches `--resource {pattern}`"));
                 did_you_mean(problem, pattern, names.clone())
             })
             .collect()
@@ -133,7 +136,12 @@ impl Renderer {
     ///
     /// # Errors
     /// Everything that is wrong with its containers, images and external values.
-    pub fn view(&self, merged: &Merged, name: &Arc<str>, definition: &Arc<Node>) -> Result<View, Vec<Problem>> {
+    pub fn view(
+        &self,
+        merged: &Merged,
+        name: &Arc<str>,
+        definition: &Arc<Node>,
+    ) -> Result<View, Vec<Problem>> {
         let sources = Sources {
             repository: &self.repository,
             images: &self.images,
@@ -144,7 +152,17 @@ impl Renderer {
         view::build(&sources, merged, name, definition)
     }
 
-    /// Renders a cluster. `None` if it is disabled.
+    /// Does `work` for each cluster, several at a time, and returns the outcomes in order.
+    pub fn in_parallel<T: Send>(
+        &self,
+        clusters: &[Cluster],
+        work: impl Fn(&Cluster) -> T + Sync + Send,
+    ) -> Vec<T> {
+        use rayon::prelude::*;
+        clusters.par_iter().map(work).collect()
+    }
+
+    /// Renders a cluster; a disabled one has no files.
     ///
     /// # Errors
     /// Everything that is wrong with any of its resources.
@@ -152,9 +170,9 @@ impl Renderer {
         let in_cluster = |problems: Vec<Problem>| -> Vec<Problem> {
             problems.into_iter().map(|problem| problem.in_cluster(&cluster.name)).collect()
         };
-        let merged =
-            self.repository.merged(cluster, &mut ()).map_err(|problem| in_cluster(vec![problem]))?;
-        let mut rendered = Rendered { cluster: cluster.name.clone(), files: Vec::new(), warnings: Vec::new() };
+        let merged = self.repository.merged(cluster, &mut ()).map_err(|problem| in_cluster(vec![problem]))?;
+        let mut rendered =
+            Rendered { cluster: cluster.name.clone(), files: Vec::new(), warnings: Vec::new() };
         let mut problems = Vec::new();
         let metadata = merged.definition.get("metadata");
         if let Some(disable) = metadata.and_then(|metadata| metadata.get("disable")) {
@@ -223,7 +241,8 @@ impl Renderer {
         rendered: &mut Rendered,
     ) -> Result<(), Vec<Problem>> {
         if definition.as_map().is_none() {
-            let problem = Problem::new(format!("resource `{name}` must be a map, found {}", definition.kind()));
+            let problem =
+                Problem::new(format!("resource `{name}` must be a map, found {}", definition.kind()));
             return Err(vec![self.at(problem, definition)]);
         }
         let file = definition.get("file").filter(|file| file.is_truthy());
@@ -261,6 +280,13 @@ impl Renderer {
         Ok(())
     }
 
+    fn output_schema(&self) -> Schema {
+        match self.repository.schema {
+            Schema::JsYaml3 => Schema::Core,
+            other @ (Schema::Kubernetes | Schema::Core) => other,
+        }
+    }
+
     /// Minijinja templates that several resources share need `output: NAME`.
     fn output_name(&self, engine: Engine, default: &str, definition: &Node) -> Result<String, Problem> {
         let given = definition.get("output").filter(|output| engine == Engine::Jinja && output.is_truthy());
@@ -292,7 +318,10 @@ impl Renderer {
         }
         let Some((template, engine)) = self.templates.service(engine) else {
             let folder = crate::files::shown(&self.repository.folders.resources);
-            let problem = Problem::new(format!("resource `{}` has a `svc`, but there is no template for services", rendering.name));
+            let problem = Problem::new(format!(
+                "resource `{}` has a `svc`, but there is no template for services",
+                rendering.name
+            ));
             return Err(one(problem.hint(format!("write {folder}/base-svc.yaml.j2"))));
         };
         self.file(rendering, engine, template, output)
@@ -306,8 +335,7 @@ impl Renderer {
         relative: &str,
         output: String,
     ) -> Result<Option<OutputFile>, Vec<Problem>> {
-        let source: Arc<str> =
-            crate::files::shown(&self.repository.folders.resources.join(relative)).into();
+        let source: Arc<str> = crate::files::shown(&self.repository.folders.resources.join(relative)).into();
         let (text, mode): (Arc<str>, Option<u32>) = if engine == Engine::Copy {
             let copied =
                 self.templates.copied(&self.repository, relative).map_err(|problem| vec![problem])?;
@@ -320,7 +348,6 @@ impl Renderer {
                 relative,
                 rendering.view,
                 &rendering.merged.searched,
-                self.options.strict,
                 &mut text,
             )?;
             (text.into(), None)
@@ -328,8 +355,11 @@ impl Renderer {
         if engine == Engine::Jinja && text.trim().is_empty() {
             return Ok(None);
         }
-        let objects = check::check(&text).map_err(|findings| {
-            findings.iter().map(|finding| self.finding(rendering, finding, engine, &source, &text, &output)).collect::<Vec<_>>()
+        let objects = check::check(&text, self.output_schema()).map_err(|findings| {
+            findings
+                .iter()
+                .map(|finding| self.finding(rendering, finding, engine, &source, &text, &output))
+                .collect::<Vec<_>>()
         })?;
         Ok(Some(OutputFile {
             name: output,
@@ -356,7 +386,8 @@ impl Renderer {
             Problem::new(finding.message.clone()).at(place).excerpt_of(text)
         } else {
             let place = Place { file: output.into(), line: finding.line, column: finding.column };
-            let problem = Problem::new(format!("{source} renders to an invalid manifest: {}", finding.message));
+            let problem =
+                Problem::new(format!("{source} renders to an invalid manifest: {}", finding.message));
             problem.at(place).excerpt_of(text)
         };
         problem.hints.extend(finding.hint.map(str::to_owned));
@@ -388,6 +419,13 @@ fn is_file_name(name: &str) -> bool {
         && !name.chars().any(char::is_control)
 }
 
+/// How many clusters are rendered at a time, for the whole process; without a call, one for each core. Only the first
+/// call counts, and it must come before anything is rendered.
+pub fn use_threads(count: std::num::NonZeroUsize) {
+    // Fails only if the pool is already in use.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(count.get()).build_global();
+}
+
 /// Two files of one name, or one object in two files.
 fn collisions(files: &[OutputFile]) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -409,12 +447,13 @@ fn collisions(files: &[OutputFile]) -> Vec<Problem> {
             );
         }
         for object in &file.objects {
-            let key = (object.group(), object.kind.as_str(), object.namespace.as_deref(), object.name.as_str());
+            let key =
+                (object.group(), object.kind.as_str(), object.namespace.as_deref(), object.name.as_str());
             if let Some(other) = objects.insert(key, file) {
-                problems.push(
-                    Problem::new(format!("{object} is defined twice"))
-                        .cause(format!("in `{}` ({}) and `{}` ({})", other.name, other.source, file.name, file.source)),
-                );
+                problems.push(Problem::new(format!("{object} is defined twice")).cause(format!(
+                    "in `{}` ({}) and `{}` ({})",
+                    other.name, other.source, file.name, file.source
+                )));
             }
         }
     }

@@ -90,7 +90,9 @@ impl<'a> Options<'a> {
     pub(crate) fn count(&mut self, key: &str, default: u64) -> Result<u64, Problem> {
         match self.left.remove(key) {
             None | Some(serde_json::Value::Null) => Ok(default),
-            Some(value) => value.as_u64().filter(|&n| n > 0).ok_or_else(|| self.wrong(key, "a whole number above 0")),
+            Some(value) => {
+                value.as_u64().filter(|&n| n > 0).ok_or_else(|| self.wrong(key, "a whole number above 0"))
+            }
         }
     }
 
@@ -100,7 +102,9 @@ impl<'a> Options<'a> {
             Some(serde_json::Value::String(text)) => Ok(Some(vec![text])),
             Some(serde_json::Value::Array(items)) => items
                 .iter()
-                .map(|item| item.as_str().map(str::to_owned).ok_or_else(|| self.wrong(key, "a list of strings")))
+                .map(|item| {
+                    item.as_str().map(str::to_owned).ok_or_else(|| self.wrong(key, "a list of strings"))
+                })
                 .collect::<Result<_, _>>()
                 .map(Some),
             Some(_) => Err(self.wrong(key, "a list of strings")),
@@ -108,9 +112,7 @@ impl<'a> Options<'a> {
     }
 
     pub(crate) fn required<T>(&self, key: &str, value: Option<T>) -> Result<T, Problem> {
-        value.ok_or_else(|| {
-            Problem::new(format!("kit.yaml: plugin `{}` needs `options.{key}`", self.plugin))
-        })
+        value.ok_or_else(|| Problem::new(format!("kit.yaml: plugin `{}` needs `options.{key}`", self.plugin)))
     }
 
     pub(crate) fn wrong(&self, key: &str, expected: &str) -> Problem {
@@ -122,7 +124,8 @@ impl<'a> Options<'a> {
         match self.left.keys().next() {
             None => Ok(()),
             Some(key) => {
-                let problem = Problem::new(format!("kit.yaml: plugin `{}` has no option `{key}`", self.plugin));
+                let problem =
+                    Problem::new(format!("kit.yaml: plugin `{}` has no option `{key}`", self.plugin));
                 let known: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
                 Err(problem.hint(format!("its options are {}", known.join(", "))))
             }

@@ -138,9 +138,7 @@ fn is_pattern(text: &str) -> bool {
 pub fn patterns(texts: &[String]) -> Result<Vec<(String, GlobMatcher)>, Problem> {
     let compile = |text: &String| match Glob::new(text) {
         Ok(glob) => Ok((text.clone(), glob.compile_matcher())),
-        Err(error) => {
-            Err(Problem::new(format!("not a pattern: `{text}`")).cause(error.kind().to_string()))
-        }
+        Err(error) => Err(Problem::new(format!("not a pattern: `{text}`")).cause(error.kind().to_string())),
     };
     texts.iter().map(compile).collect()
 }
@@ -242,12 +240,16 @@ impl Repository {
             let problem = Problem::new("a type file needs `metadata: {type: NAME}`");
             return Err(problem.at(Place::of_file(shown(path))));
         };
-        let is_definition =
-            node.get("kind").and_then(|kind| kind.as_text()).is_some_and(|kind| &**kind == "ClusterNamespace");
+        let is_definition = node
+            .get("kind")
+            .and_then(|kind| kind.as_text())
+            .is_some_and(|kind| &**kind == "ClusterNamespace");
         let name = name.to_text();
         if self.types.contains_key(&name) {
             let place = Place::of_file(shown(path));
-            self.lint(Problem::new(format!("another file already defines type `{name}`; this one wins")).at(place));
+            self.lint(
+                Problem::new(format!("another file already defines type `{name}`; this one wins")).at(place),
+            );
         }
         self.types.insert(name, TypeLayer { node, is_definition });
         Ok(())
@@ -263,7 +265,9 @@ impl Repository {
             return Ok(Some(Node::empty_map(node.origin)));
         }
         if node.as_map().is_none() {
-            return Err(Problem::new(format!("expected a map, found {}", node.kind())).at(Place::of_file(name)));
+            return Err(
+                Problem::new(format!("expected a map, found {}", node.kind())).at(Place::of_file(name))
+            );
         }
         let found = node.get("kind");
         let wanted: &[&str] = match kind {
@@ -358,17 +362,19 @@ impl Repository {
         }
         clusters.sort_by(|a, b| a.name.cmp(&b.name));
         let mut unique: Vec<Cluster> = Vec::with_capacity(clusters.len());
-        for cluster in clusters {
-            match unique.last() {
-                Some(last) if last.name == cluster.name => problems.push(
+        for group in clusters.chunk_by(|a, b| a.name == b.name) {
+            match group {
+                [cluster] => unique.push(cluster.clone()),
+                [first, others @ ..] => problems.extend(others.iter().map(|other| {
                     Problem::new(format!(
                         "two clusters are named `{}`: the other one is {}",
-                        cluster.name, last.file
+                        other.name, first.file
                     ))
-                    .at(Place::of_file(cluster.file.clone()))
-                    .hint("give each cluster its own `metadata.name`"),
-                ),
-                _ => unique.push(cluster),
+                    .at(Place::of_file(other.file.clone()))
+                    .hint("give each cluster its own `metadata.name`")
+                    .in_cluster(&other.name)
+                })),
+                [] => {}
             }
         }
         if problems.is_empty() {
@@ -397,11 +403,18 @@ impl Repository {
         problems
     }
 
-    fn cluster(&self, folder: &Path, is_link: bool, selection: &Selection) -> Result<Option<Cluster>, Problem> {
+    fn cluster(
+        &self,
+        folder: &Path,
+        is_link: bool,
+        selection: &Selection,
+    ) -> Result<Option<Cluster>, Problem> {
         let path = folder.join("cluster.yaml");
         let file = shown(&path);
         if is_link && !self.files.is_inside(&self.folders.root, folder).unwrap_or(false) {
-            return Err(Problem::new("a symbolic link leaves the repository").at(Place::of_file(shown(folder))));
+            return Err(
+                Problem::new("a symbolic link leaves the repository").at(Place::of_file(shown(folder)))
+            );
         }
         let Some(text) = self.text(&path)? else { return Ok(None) };
         if !selection.may_match(&text) {
@@ -441,12 +454,15 @@ impl Repository {
             return Ok(None);
         }
         if !self.types.contains_key(&kind_text) {
-            let problem = Problem::new(format!(
-                "cluster `{text_name}` has a type that no file defines: `{kind_text}`"
-            ))
-            .at(self.place(&kind.origin).unwrap_or_else(at_file))
-            .excerpt_of(&text)
-            .cause(format!("types are the `metadata.type` of {}/*-var.yaml: {}", shown(&self.folders.types), self.known_types()));
+            let problem =
+                Problem::new(format!("cluster `{text_name}` has a type that no file defines: `{kind_text}`"))
+                    .at(self.place(&kind.origin).unwrap_or_else(at_file))
+                    .excerpt_of(&text)
+                    .cause(format!(
+                        "types are the `metadata.type` of {}/*-var.yaml: {}",
+                        shown(&self.folders.types),
+                        self.known_types()
+                    ));
             return Err(did_you_mean(problem, &kind_text, self.types.keys().map(String::as_str)));
         }
         Ok(Some(Cluster {
@@ -512,10 +528,11 @@ fn read_config(files: &dyn Files, path: &Path) -> Result<(PathBuf, KitConfig), P
     let name = shown(&path);
     let bytes = files.read(&path).map_err(|error| {
         let problem = Problem::unreadable(&name, &error);
-        match error.kind() {
-            io::ErrorKind::NotFound => problem
-                .hint("name it with `--conf PATH/kit.yaml`, or make a repository with `deploymentizer init`"),
-            _ => problem,
+        if error.kind() == io::ErrorKind::NotFound {
+            problem
+                .hint("name it with `--conf PATH/kit.yaml`, or make a repository with `deploymentizer init`")
+        } else {
+            problem
         }
     })?;
     let text = String::from_utf8(bytes)
@@ -523,13 +540,11 @@ fn read_config(files: &dyn Files, path: &Path) -> Result<(PathBuf, KitConfig), P
     match KitConfig::parse(&text, Path::new(&name)) {
         Ok(config) => Ok((path, config)),
         Err(error) => {
-            let mut problem = match &error {
-                manifest::ConfigError::Invalid { location: Some((line, column)), message, .. } => {
-                    let place = Place { file: name.into(), line: *line as u32, column: *column as u32 };
-                    Problem::new(message.clone()).at(place).excerpt_of(&text)
-                }
-                other => Problem::new(other.to_string()),
-            };
+            let mut problem = Problem::new(error.to_string());
+            if let manifest::ConfigError::Invalid { location: Some((line, column)), message, .. } = &error {
+                let place = Place { file: name.into(), line: *line as u32, column: *column as u32 };
+                problem = Problem::new(message.clone()).at(place).excerpt_of(&text);
+            }
             problem.hints.extend(error.hint());
             Err(problem)
         }
@@ -593,10 +608,10 @@ fn same(a: &yaml::Scalar, b: &yaml::Scalar) -> bool {
 }
 
 fn meaning(scalar: &yaml::Scalar) -> String {
-    match scalar {
-        yaml::Scalar::Text(_) => "a string".to_owned(),
-        other => format!("{} ({})", other.kind(), other.to_text()),
+    if matches!(scalar, yaml::Scalar::Text(_)) {
+        return "a string".to_owned();
     }
+    format!("{} ({})", scalar.kind(), scalar.to_text())
 }
 
 /// Adds a hint with the nearest of `names`, if one is near.

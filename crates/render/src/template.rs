@@ -70,11 +70,12 @@ pub struct Templates {
     mustache: Mutex<HashMap<String, Result<Arc<mustache::Template>, Problem>>>,
     copied: Mutex<HashMap<String, Result<Copied, Problem>>>,
     service: [Option<&'static str>; 2],
+    strict: bool,
 }
 
 impl Templates {
-    /// The templates of a repository; none is read yet.
-    pub fn new(repository: &Repository) -> Self {
+    /// The templates of a repository; none is read yet. With `strict`, a name that Mustache finds nowhere is an error.
+    pub fn new(repository: &Repository, strict: bool) -> Self {
         let folder = &repository.folders.resources;
         let entries = repository.files.list(folder).unwrap_or_default();
         let find = |engine: Engine| {
@@ -89,6 +90,7 @@ impl Templates {
             mustache: Mutex::default(),
             copied: Mutex::default(),
             service: [find(Engine::Mustache), find(Engine::Jinja)],
+            strict,
         }
     }
 
@@ -116,7 +118,8 @@ impl Templates {
         let compiled = source(repository, file).and_then(|text| {
             mustache::Template::parse(&text).map(Arc::new).map_err(|error| {
                 let at = error.position();
-                let place = Place { file: name(repository, file), line: at.line as u32, column: at.column as u32 };
+                let place =
+                    Place { file: name(repository, file), line: at.line as u32, column: at.column as u32 };
                 Problem::new(error.to_string()).at(place).excerpt_of(&text)
             })
         });
@@ -143,7 +146,7 @@ impl Templates {
         copied
     }
 
-    /// Renders a template into `out`. With `strict`, a name that Mustache finds nowhere is an error too.
+    /// Renders a template into `out`.
     ///
     /// # Errors
     /// Everything that is wrong with the template, or with what it asks for.
@@ -154,7 +157,6 @@ impl Templates {
         file: &str,
         view: &View,
         searched: &[Arc<str>],
-        strict: bool,
         out: &mut String,
     ) -> Result<(), Vec<Problem>> {
         match engine {
@@ -169,7 +171,7 @@ impl Templates {
             Engine::Mustache => {
                 let template = self.mustache(repository, file).map_err(|problem| vec![problem])?;
                 let mut missing = Missing { names: Vec::new() };
-                let rendered = match strict {
+                let rendered = match self.strict {
                     true => template.render(&*view.root, out, &mut missing),
                     false => template.render(&*view.root, out, &mut ()),
                 };
@@ -213,7 +215,9 @@ pub fn locate(repository: &Repository, file: &Node) -> Result<(String, Engine, S
     let text = file.to_text();
     let Some((path, relative)) = below(&repository.folders.resources, &text) else {
         let problem = Problem::new(format!("`file` leaves the folder of the resources: `{text}`"));
-        return Err(place(problem.hint(format!("it is taken relative to {}", shown(&repository.folders.resources)))));
+        return Err(place(
+            problem.hint(format!("it is taken relative to {}", shown(&repository.folders.resources))),
+        ));
     };
     let Some((engine, output)) = Engine::of(&relative) else {
         let problem = Problem::new(format!("unknown file type: `{text}`"));
@@ -236,7 +240,8 @@ fn source(repository: &Repository, file: &str) -> Result<String, Problem> {
     match repository.text(&path)? {
         None => Err(missing(repository, folder, &path, file)),
         Some(_) if !repository.files.is_inside(folder, &path).unwrap_or(false) => {
-            Err(Problem::new("a symbolic link leaves the folder of the resources").at(Place::of_file(shown(&path))))
+            Err(Problem::new("a symbolic link leaves the folder of the resources")
+                .at(Place::of_file(shown(&path))))
         }
         Some(text) => Ok(text),
     }
@@ -278,7 +283,8 @@ struct Missing {
 
 impl mustache::Observer<&Node> for Missing {
     fn value(&mut self, tag: &Tag, found: Found<&Node>, _out: std::ops::Range<usize>) {
-        if matches!(found, Found::Missing) && !self.names.iter().any(|(_, offset)| *offset == tag.span.start) {
+        if matches!(found, Found::Missing) && !self.names.iter().any(|(_, offset)| *offset == tag.span.start)
+        {
             self.names.push((tag.text.to_string(), tag.span.start));
         }
     }
@@ -289,10 +295,11 @@ fn inverted(template: &mustache::Template) -> Vec<&str> {
     template
         .tokens()
         .iter()
-        .filter_map(|token| match token {
-            mustache::Token::Inverted { tag, .. } => Some(&*tag.text),
-            _ => None,
-        })
+        .filter_map(
+            |token| {
+                if let mustache::Token::Inverted { tag, .. } = token { Some(&*tag.text) } else { None }
+            },
+        )
         .collect()
 }
 

@@ -115,7 +115,8 @@ fn extended(
         all.set(key.clone(), container.clone());
     }
     offer("containers", Node::new(Value::Map(all), DERIVED));
-    let primary = containers.iter().find(|(_, container)| container.get("primary").is_some_and(|p| p.is_true()));
+    let primary =
+        containers.iter().find(|(_, container)| container.get("primary").is_some_and(|p| p.is_true()));
     if let Some((_, container)) = primary.or(containers.first()) {
         offer("container", container.clone());
     }
@@ -145,10 +146,20 @@ fn containers(
             Value::Map(map) => {
                 (map.entries.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect(), true)
             }
-            Value::List(list) => {
-                (list.items.iter().enumerate().map(|(at, item)| (at.to_string().into(), item.clone())).collect(), true)
-            }
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Date(_) => {
+            Value::List(list) => (
+                list.items
+                    .iter()
+                    .enumerate()
+                    .map(|(at, item)| (at.to_string().into(), item.clone()))
+                    .collect(),
+                true,
+            ),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::Date(_) => {
                 let problem = Problem::new(format!("`containers` must be a map, found {}", node.kind()));
                 return Err(vec![place(problem, node)]);
             }
@@ -157,7 +168,8 @@ fn containers(
     let mut problems = Vec::new();
     for (key, container) in &listed {
         if container.as_map().is_none() {
-            let problem = Problem::new(format!("container `{key}` must be a map, found {}", container.kind()));
+            let problem =
+                Problem::new(format!("container `{key}` must be a map, found {}", container.kind()));
             problems.push(place(problem, container));
         }
     }
@@ -196,7 +208,8 @@ fn containers(
         if let Some(primary) = container.get("primary")
             && !matches!(primary.value, Value::Bool(_) | Value::Null)
         {
-            let problem = Problem::new(format!("`primary` counts only as `true`, this is {}", primary.kind()));
+            let problem =
+                Problem::new(format!("`primary` counts only as `true`, this is {}", primary.kind()));
             warnings.push(place(problem, primary));
         }
     }
@@ -281,7 +294,11 @@ fn image(
         let problem = place(problem);
         match (&branch.value, repository.place(&branch.origin)) {
             (Value::Int(_) | Value::Float(_) | Value::Bool(_), Some(at)) => problem
-                .cause(format!("the branch at {at} is {} in YAML and reads as `{}`", branch.kind(), branch.to_text()))
+                .cause(format!(
+                    "the branch at {at} is {} in YAML and reads as `{}`",
+                    branch.kind(),
+                    branch.to_text()
+                ))
                 .hint("put the branch in quotes"),
             (_, Some(at)) => problem.cause(format!("the branch `{}` is set at {at}", branch.to_text())),
             (_, None) => problem,

@@ -110,7 +110,10 @@ fn a_file_changed_by_hand_is_restored_but_never_removed() {
     fs::write(dir.path().join("eu/a.yaml"), "edited").unwrap();
     fs::write(dir.path().join("eu/b.yaml"), "edited").unwrap();
     let plan = write_all(dir.path(), vec![file("a.yaml", "a")]);
-    assert_eq!((plan.written.as_slice(), plan.kept.as_slice()), (&["a.yaml"][..], &["b.yaml".to_owned()][..]));
+    assert_eq!(
+        (plan.written.as_slice(), plan.kept.as_slice()),
+        (&["a.yaml"][..], &["b.yaml".to_owned()][..])
+    );
     assert_eq!(read(&dir.path().join("eu/a.yaml")), "a");
     assert_eq!(read(&dir.path().join("eu/b.yaml")), "edited");
 }

@@ -11,6 +11,7 @@ use granit_parser::{Event, Parser, ScalarStyle, Span as Place, StructureStyle};
 use super::error::{Problem, YamlError};
 use super::js_block::{self, Parent};
 use super::node::{Document, Entry, Map, Node, Span, Style, Value};
+use super::quoted;
 use super::scalar::{Scalar, Schema, integer_like};
 
 /// How deep values may nest. Manifests with CRDs reach about 40.
@@ -25,6 +26,15 @@ pub const MAX_NODES_FROM_ALIASES: usize = 250_000;
 /// The first thing that is wrong, with its place.
 pub fn read(text: &str, file: &str, schema: Schema) -> Result<Vec<Document>, YamlError> {
     refuse_control_characters(text, file)?;
+    match read_events(text, file, schema) {
+        Err(error) if error.message() == quoted::REFUSAL => {
+            quoted::mend(text, error, &|mended| read_events(mended, file, schema))
+        }
+        result => result,
+    }
+}
+
+fn read_events(text: &str, file: &str, schema: Schema) -> Result<Vec<Document>, YamlError> {
     let options = granit_parser::options! {
         emit_comments: false,
         flow_nesting_limit: MAX_DEPTH,

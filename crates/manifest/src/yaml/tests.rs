@@ -33,7 +33,13 @@ fn unquoted_scalars_mean_what_js_yaml_3_5_2_said() {
                     let found: f64 = match number {
                         Scalar::Int(number) => *number as f64,
                         Scalar::Float(number) => *number,
-                        _ => panic!("{text}: {number:?}"),
+                        Scalar::Null
+                        | Scalar::Bool(_)
+                        | Scalar::UInt(_)
+                        | Scalar::Text(_)
+                        | Scalar::Date(_) => {
+                            panic!("{text}: {number:?}")
+                        }
                     };
                     let same = found == expected && found.is_sign_negative() == expected.is_sign_negative();
                     assert!(

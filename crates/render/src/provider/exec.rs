@@ -76,14 +76,14 @@ impl ExecProvider {
                 error.column()
             ))
         })?;
-        match json {
-            serde_json::Value::Null => Ok(None),
-            serde_json::Value::Object(_) => {
-                let origin = Origin { secret: self.secret, ..Origin::of(Layer::Provider) };
-                Ok(Some(Node::from_json(&json, origin)))
-            }
-            _ => Err(Problem::new(format!("`{program}` must answer a JSON object, or null"))),
+        if json.is_null() {
+            return Ok(None);
         }
+        if !json.is_object() {
+            return Err(Problem::new(format!("`{program}` must answer a JSON object, or null")));
+        }
+        let origin = Origin { secret: self.secret, ..Origin::of(Layer::Provider) };
+        Ok(Some(Node::from_json(&json, origin)))
     }
 
     fn run(&self, request: &str) -> Result<Vec<u8>, Problem> {

@@ -44,7 +44,10 @@ impl Provider for FileProvider {
         let cluster = &ask.merged.cluster.name;
         let relative = format!("{container}/{cluster}-env.json");
         let Some((path, _)) = below(&self.folder, &relative) else {
-            return Err(Problem::new(format!("the name of a container leaves {}: `{container}`", shown(&self.folder))));
+            return Err(Problem::new(format!(
+                "the name of a container leaves {}: `{container}`",
+                shown(&self.folder)
+            )));
         };
         let name = shown(&path);
         let Some(text) = ask.repository.text(&path)? else {
@@ -52,13 +55,21 @@ impl Provider for FileProvider {
                 return Ok(None);
             }
             return Err(Problem::new(format!("container `{container}` has no values: there is no {name}"))
-                .hint(format!("write `{{}}` into {name}, or set `optional: true` in the options of the plugin")));
+                .hint(format!(
+                    "write `{{}}` into {name}, or set `optional: true` in the options of the plugin"
+                )));
         };
         if !ask.repository.files.is_inside(&self.folder, &path).unwrap_or(false) {
-            return Err(Problem::new("a symbolic link leaves the folder of the plugin").at(Place::of_file(name)));
+            return Err(
+                Problem::new("a symbolic link leaves the folder of the plugin").at(Place::of_file(name))
+            );
         }
         let json: serde_json::Value = serde_json::from_str(&text).map_err(|error| {
-            let place = Place { file: name.as_str().into(), line: error.line() as u32, column: error.column() as u32 };
+            let place = Place {
+                file: name.as_str().into(),
+                line: error.line() as u32,
+                column: error.column() as u32,
+            };
             // The library ends its message with the position.
             let message = error.to_string();
             let message = message.split(" at line ").next().unwrap_or_default();

@@ -50,10 +50,8 @@ impl HttpProvider {
         let token = variable("ENVAPI_ACCESS_TOKEN").ok_or_else(|| {
             Problem::new("plugin `env-api-client-v3` needs the environment variable `ENVAPI_ACCESS_TOKEN`")
         })?;
-        let config = ureq::Agent::config_builder()
-            .timeout_global(Some(timeout))
-            .http_status_as_error(false)
-            .build();
+        let config =
+            ureq::Agent::config_builder().timeout_global(Some(timeout)).http_status_as_error(false).build();
         let agent = ureq::Agent::new_with_config(config);
         let url = url.trim_end_matches('/').to_owned();
         Ok(Self { url, token, retries, secret, agent, answers: Mutex::default() })
@@ -66,7 +64,8 @@ impl HttpProvider {
             let problem = match self.post(&url, request) {
                 Ok((200 | 206, body)) => return self.entries(&body, service).map(Some),
                 Ok((status, _)) => {
-                    let problem = Problem::new(format!("{url} answered status {status} for service `{service}`"));
+                    let problem =
+                        Problem::new(format!("{url} answered status {status} for service `{service}`"));
                     match status {
                         429 | 500..=599 => problem,
                         401 | 403 => return Err(problem.hint("check `ENVAPI_ACCESS_TOKEN`")),
@@ -90,8 +89,9 @@ impl HttpProvider {
     }
 
     fn entries(&self, body: &str, service: &str) -> Result<Arc<Node>, Problem> {
-        let json: serde_json::Value = serde_json::from_str(body)
-            .map_err(|_| Problem::new(format!("{} did not answer JSON for service `{service}`", self.url)))?;
+        let json: serde_json::Value = serde_json::from_str(body).map_err(|_syntax| {
+            Problem::new(format!("{} did not answer JSON for service `{service}`", self.url))
+        })?;
         let public = Origin::of(Layer::Provider);
         let origin = Origin { secret: self.secret, ..public };
         let mut items = Vec::new();
@@ -117,7 +117,8 @@ impl Provider for HttpProvider {
         let service = ask.container.get("annotations").and_then(|annotations| annotations.get(ANNOTATION));
         let Some(service) = service.filter(|service| service.is_truthy()) else { return Ok(None) };
         let service = service.to_text();
-        let metadata = ask.merged.definition.get("metadata").map(|metadata| metadata.to_json()).unwrap_or_default();
+        let metadata =
+            ask.merged.definition.get("metadata").map(|metadata| metadata.to_json()).unwrap_or_default();
         let environment = metadata.get("environment").or_else(|| metadata.get("type")).cloned();
         let request = serde_json::json!({
             "environment": environment,

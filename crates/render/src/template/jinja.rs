@@ -4,6 +4,9 @@
 //! is never printed by accident; templates see their data and the folder of the resources, nothing else; fuel and
 //! depth end a runaway.
 
+// minijinja's enums are open-ended, and its errors carry what the dropped ones say.
+#![allow(clippy::wildcard_enum_match_arm, clippy::map_err_ignore)]
+
 use std::error::Error as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -305,12 +308,9 @@ impl From<&Node> for Jinjavalue {
 pub(crate) fn to_value(node: &Arc<Node>) -> Jinjavalue {
     match &node.value {
         Value::List(_) | Value::Map(_) => Jinjavalue::from_dyn_object(node.clone()),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Int(_)
-        | Value::Float(_)
-        | Value::Text(_)
-        | Value::Date(_) => Jinjavalue::from(&**node),
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Date(_) => {
+            Jinjavalue::from(&**node)
+        }
     }
 }
 

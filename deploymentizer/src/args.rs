@@ -1,0 +1,122 @@
+//! The command line. Flags and variables are kit's, in kebab-case (the camelCase spelling is accepted too).
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser, ValueEnum};
+
+/// Expands templates and layered values into manifests, one directory per cluster.
+#[derive(Debug, Parser)]
+#[command(name = "deploymentizer", version, max_term_width = 100)]
+pub(crate) struct Args {
+    /// kit.yaml, or the folder that has it
+    #[arg(long, env = "CONF", value_name = "FILE", default_value = "kit.yaml")]
+    pub(crate) conf: PathBuf,
+
+    /// Folder that the paths in kit.yaml are relative to [default: the folder of kit.yaml]
+    #[arg(long, env = "WORKDIR", value_name = "DIR")]
+    pub(crate) workdir: Option<PathBuf>,
+
+    /// Write the files; `false` only says what would change
+    #[arg(long, env = "SAVE", value_name = "BOOL", default_value = "true", num_args = 0..=1,
+          default_missing_value = "true", value_parser = boolean, action = ArgAction::Set)]
+    pub(crate) save: bool,
+
+    /// Remove files that an earlier run wrote and this one does not; files that deploymentizer did not write are never
+    /// removed
+    #[arg(long, env = "CLEAN", value_name = "BOOL", default_value = "true", num_args = 0..=1,
+          default_missing_value = "true", value_parser = boolean, action = ArgAction::Set)]
+    pub(crate) clean: bool,
+
+    /// Overwrite files that deploymentizer did not write, and own them from then on
+    #[arg(long, env = "ADOPT", value_name = "BOOL", default_value = "false", num_args = 0..=1,
+          default_missing_value = "true", value_parser = boolean, action = ArgAction::Set)]
+    pub(crate) adopt: bool,
+
+    /// Only clusters with this name; may be repeated, and be a pattern (`eu-*`)
+    #[arg(long, env = "CLUSTER_NAME", value_name = "NAME", alias = "clusterName", help_heading = "Filters")]
+    pub(crate) cluster_name: Vec<String>,
+
+    /// Only clusters of this type; may be repeated, and be a pattern
+    #[arg(long, env = "CLUSTER_TYPE", value_name = "TYPE", alias = "clusterType", help_heading = "Filters")]
+    pub(crate) cluster_type: Vec<String>,
+
+    /// Only this resource; may be repeated, and be a pattern
+    #[arg(long, env = "RESOURCE", value_name = "NAME", help_heading = "Filters")]
+    pub(crate) resource: Vec<String>,
+
+    /// The id of this deployment, `deployment.id` in templates; needs `--resource`
+    #[arg(long, env = "DEPLOY_ID", value_name = "ID", alias = "deployId")]
+    pub(crate) deploy_id: Option<String>,
+
+    /// `deployment.fastRollback` in templates; needs `--deploy-id`
+    #[arg(long, env = "FAST_ROLLBACK", value_name = "BOOL", alias = "fastRollback", default_value = "false",
+          num_args = 0..=1, default_missing_value = "true", value_parser = boolean, action = ArgAction::Set)]
+    pub(crate) fast_rollback: bool,
+
+    /// Make an error of every name that a `.mustache` template finds nowhere (minijinja templates always do)
+    #[arg(long, env = "STRICT", value_name = "BOOL", default_value = "false", num_args = 0..=1,
+          default_missing_value = "true", value_parser = boolean, action = ArgAction::Set)]
+    pub(crate) strict: bool,
+
+    /// Print the manifests to stdout instead of writing them
+    #[arg(long, env = "STDOUT", value_name = "BOOL", default_value = "false", num_args = 0..=1,
+          default_missing_value = "true", value_parser = boolean, action = ArgAction::Set, conflicts_with = "output")]
+    pub(crate) stdout: bool,
+
+    /// How the result is printed
+    #[arg(long, env = "OUTPUT", value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+
+    /// Exit with 3 when files changed (or would, with `--save false`)
+    #[arg(long, env = "DETAILED_EXITCODE", value_name = "BOOL", default_value = "false", num_args = 0..=1,
+          default_missing_value = "true", value_parser = boolean, action = ArgAction::Set)]
+    pub(crate) detailed_exitcode: bool,
+
+    /// Clusters rendered at a time [default: the number of cores]
+    #[arg(long, env = "JOBS", value_name = "N")]
+    pub(crate) jobs: Option<std::num::NonZeroUsize>,
+
+    /// Say what was read and decided, on stderr
+    #[arg(long, env = "DEBUG", value_name = "BOOL", default_value = "false", num_args = 0..=1,
+          default_missing_value = "true", value_parser = boolean, action = ArgAction::Set)]
+    pub(crate) debug: bool,
+
+    /// Say nothing on stderr but warnings and errors
+    #[arg(short, long, env = "QUIET", value_name = "BOOL", default_value = "false", num_args = 0..=1,
+          default_missing_value = "true", value_parser = boolean, action = ArgAction::Set)]
+    pub(crate) quiet: bool,
+
+    #[arg(long, hide = true, alias = "elroyOnly", value_name = "BOOL", num_args = 0..=1)]
+    pub(crate) elroy_only: Option<String>,
+
+    #[arg(long, hide = true, alias = "elroyUrl", value_name = "URL")]
+    pub(crate) elroy_url: Option<String>,
+
+    #[arg(long, hide = true, alias = "elroySecret", value_name = "SECRET")]
+    pub(crate) elroy_secret: Option<String>,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    Text,
+    /// One JSON document
+    Json,
+}
+
+/// kit took exactly `true` for true and everything else for false; a misspelt one is an error here.
+fn boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "true" => Ok(true),
+        "false" | "" => Ok(false),
+        _ => Err("expected `true` or `false`".to_owned()),
+    }
+}
+
+impl Args {
+    /// A variable that is set but empty is no filter.
+    pub(crate) fn given(list: &[String]) -> Vec<String> {
+        list.iter().filter(|text| !text.is_empty()).cloned().collect()
+    }
+}
