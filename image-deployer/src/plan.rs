@@ -254,7 +254,11 @@ fn edit_problem(error: &EditError) -> Problem {
 
 /// A [`GitError`] with its exit code: what the user named wrongly is invalid input, the rest is a failure.
 pub(crate) fn git_failure(error: &GitError) -> Failure {
-    let mut problem = Problem::from_error(error).maybe_hint(error.hint());
+    let mut problem = Problem::from_error(error);
+    let is_http = |url: &str| url.starts_with("http");
+    if !matches!(error, GitError::Auth { sent_credentials: false, url, .. } if is_http(url)) {
+        problem = problem.maybe_hint(error.hint());
+    }
     let exit = match error {
         GitError::NoBranch { .. } => {
             problem = problem.hint("add `--create-branch` to have it made");
@@ -272,9 +276,9 @@ pub(crate) fn git_failure(error: &GitError) -> Failure {
         | GitError::BranchName { .. }
         | GitError::Path { .. }
         | GitError::File { .. } => Exit::Invalid,
-        GitError::Auth { sent_credentials: false, .. } => {
+        GitError::Auth { sent_credentials: false, url, .. } if is_http(url) => {
             problem = problem
-                .hint("put the token into the environment as KIT_TOKEN, or name a file with `--token-file`");
+                .hint("no credentials were sent: put the token into the environment as KIT_TOKEN, or name a file with `--token-file`");
             Exit::Failed
         }
         GitError::Certificate { .. } => {

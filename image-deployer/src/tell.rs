@@ -46,57 +46,59 @@ pub(crate) fn event(event: &PushEvent) -> Option<String> {
     }
 }
 
-/// Prints the result.
+/// Prints the result. What a dry run prints on stdout is a diff and nothing else, so that `git apply` takes it.
 pub(crate) fn tell(report: &Report<'_>, printer: &Printer) {
     match printer.format() {
-        Format::Text => printer.result(&text(report)),
         Format::Json | Format::Ndjson => printer.json(&json(report)),
+        Format::Text if matches!(report.ending, Ending::Planned(_)) => {
+            for (path, file) in &report.plan.files {
+                printer.result(&diff(path, file));
+            }
+            lines(report).iter().for_each(|line| printer.say(line));
+        }
+        Format::Text => printer.result(&format!("{}\n", lines(report).join("\n"))),
     }
 }
 
-fn text(report: &Report<'_>) -> String {
-    let mut out = String::new();
-    if let Ending::Planned(_) = report.ending {
-        for (path, file) in &report.plan.files {
-            out.push_str(&diff(path, file));
+/// A line for each value, then one for the whole.
+fn lines(report: &Report<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (path, file) in &report.plan.files {
+        for value in &file.values {
+            let edited = &value.edited;
+            let at = format!("{path}:{}: {}", edited.position.line, edited.path);
+            lines.push(match (&edited.old, edited.changed) {
+                (_, false) => format!("{at} is already {}", edited.new),
+                (Some(old), true) => format!("{at} {old} -> {}", edited.new),
+                (None, true) => format!("{at} -> {} (new)", edited.new),
+            });
         }
     }
-    for (path, value) in
-        report.plan.files.iter().flat_map(|(path, file)| file.values.iter().map(move |v| (path, v)))
-    {
-        let edited = &value.edited;
-        out.push_str(&match (&edited.old, edited.changed) {
-            (_, false) => format!("{path}: {} is already {}\n", edited.path, edited.new),
-            (Some(old), true) => format!("{path}: {} {old} -> {}\n", edited.path, edited.new),
-            (None, true) => format!("{path}: {} -> {} (new)\n", edited.path, edited.new),
-        });
-    }
     let repository = redact(&report.request.remote.url);
-    out.push_str(&match report.ending {
+    lines.push(match report.ending {
         Ending::Pushed(pushed) => {
             let plural = if pushed.attempts == 1 { "" } else { "s" };
             let new = if pushed.created_branch { " (new)" } else { "" };
+            let traffic = match pushed.bytes_received {
+                // A repository of this machine is written without a wire.
+                0 => String::new(),
+                received => format!(", {} received, {} sent", bytes(received), bytes(pushed.bytes_sent)),
+            };
             format!(
-                "pushed {} to {}{new} of {repository}, {} attempt{plural}, {} received, {} sent\n",
+                "pushed {} to {}{new} of {repository}, {} attempt{plural}{traffic}",
                 short(&pushed.commit),
                 pushed.branch,
                 pushed.attempts,
-                bytes(pushed.bytes_received),
-                bytes(pushed.bytes_sent),
             )
         }
-        Ending::Unchanged(unchanged) => {
-            format!("nothing to change on {} of {repository}\n", unchanged.branch)
-        }
+        Ending::Unchanged(unchanged) => format!("nothing to change on {} of {repository}", unchanged.branch),
         Ending::Planned(planned) if planned.change.is_some() => {
-            format!("dry run, nothing was written to {} of {repository}\n", planned.branch)
+            format!("dry run, nothing was written to {} of {repository}", planned.branch)
         }
-        Ending::Planned(planned) => format!("nothing to change on {} of {repository}\n", planned.branch),
+        Ending::Planned(planned) => format!("nothing to change on {} of {repository}", planned.branch),
     });
-    if let Some(url) = review_url(report) {
-        out.push_str(&format!("review: {url}\n"));
-    }
-    out
+    lines.extend(review_url(report).map(|url| format!("review: {url}")));
+    lines
 }
 
 fn review_url(report: &Report<'_>) -> Option<String> {
