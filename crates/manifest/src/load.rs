@@ -312,11 +312,11 @@ mod tests {
     #[test]
     fn documents_and_lists_become_objects_with_their_lines() {
         let text = "# c\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\n---\n\
-                    apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Secret\n  metadata: {name: b, namespace: n}\n";
+                    apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Secret\n  metadata: {name: b, namespace: ns}\n";
         let objects = parse_objects(text, "a.yaml").unwrap();
         let found: Vec<_> =
             objects.iter().map(|object| format!("{} {}", object.place, object.reference())).collect();
-        assert_eq!(found, ["a.yaml:3:1 ConfigMap/a", "a.yaml:11:3 Secret/n/b"]);
+        assert_eq!(found, ["a.yaml:3:1 ConfigMap/a", "a.yaml:11:3 Secret/ns/b"]);
     }
 
     #[test]
@@ -327,7 +327,7 @@ mod tests {
             [
                 "a.yaml:1:1: the object has no `kind`",
                 "a.yaml:3:3: the object has no `metadata.name`",
-                "a.yaml:3:15: `metadata.labels.a` must be a string, found an integer",
+                "a.yaml:3:15: `metadata.labels.a` must be a string, found a number",
                 "a.yaml:5:1: expected a Kubernetes object, found a list",
                 "a.yaml:9:11: `metadata.generateName` would make a new object on every deploy",
             ]
