@@ -1,4 +1,323 @@
-//! x
-/// x
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct ObjectChange;
+//! The plan: what is wanted against what is there, as data. It can be printed, saved, counted and refused before anything is
+//! written.
+//!
+//! Decisions are plain functions over what was read ([`decide`], [`conclude`]); who reads and who writes is elsewhere.
+
+mod diff;
+mod mask;
+mod migrate;
+mod ownership;
+mod quantity;
+mod wanted;
+
+use std::collections::BTreeSet;
+
+use manifest::{ObjectRef, Selector};
+use serde::Serialize;
+use serde_json::Value;
+
+pub use diff::Change;
+pub(crate) use diff::{changes, without_noise};
+pub use mask::Mask;
+pub(crate) use migrate::patch as migration_patch;
+pub use ownership::FIELD_MANAGER;
+pub(crate) use ownership::{entries, owns, predecessors};
+pub use wanted::{COMMIT, DEPENDENCY_SELECTOR, GIVE_UP, ID_LABEL, Marks, ORIGINAL_NAME, STRATEGY_LABEL, Wanted};
+
+use crate::connect::{CallError, Refusal};
+use crate::outcome::Trouble;
+use ownership::{our_fields, owner_of, proves_unchanged, yields, Step};
+
+/// How plans are made; the same for all clusters of a run.
+#[derive(Clone, Debug, Default)]
+pub struct PlanOptions {
+    /// Objects that are there are left as they are.
+    pub create_only: bool,
+    /// Write also what is unchanged.
+    pub force: bool,
+    /// Take fields from other managers.
+    pub force_conflicts: bool,
+    /// Kinds that may be deleted and created again where they cannot be changed.
+    pub recreate: BTreeSet<String>,
+}
+
+/// What is done with an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It is not there.
+    Create,
+    /// It differs.
+    Configure,
+    /// It differs in something that cannot be changed, and its kind may be recreated.
+    Recreate,
+    /// It is as wanted, and ours.
+    Unchanged,
+    /// It is left alone.
+    Skip {
+        /// Why.
+        because: String,
+    },
+    /// It cannot be done.
+    Refuse {
+        /// Why.
+        trouble: Trouble,
+    },
+}
+
+/// One object of a plan.
+#[derive(Clone, Debug)]
+pub struct PlannedObject {
+    /// What is wanted.
+    pub wanted: Wanted,
+    /// What is there.
+    pub live: Option<Value>,
+    /// What is done.
+    pub action: Action,
+    /// What differs, masked.
+    pub changes: Vec<Change>,
+    /// Whether fields are taken from other managers.
+    pub force: bool,
+    /// Whether fields of predecessors become ours first.
+    pub migrate: bool,
+    /// Objects of the same deploy that this one cannot do without, as indices into the plan.
+    pub needs: BTreeSet<usize>,
+    /// Objects that must be available before this one is written.
+    pub after: Option<Selector>,
+    /// Those of them that are in the plan.
+    pub after_steps: BTreeSet<usize>,
+}
+
+/// What is done on one cluster.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Each object, in the order of the manifests.
+    pub objects: Vec<PlannedObject>,
+    /// Objects of earlier deploys that go: old Jobs.
+    pub deletions: Vec<Deletion>,
+}
+
+/// An object that goes.
+#[derive(Clone, Debug)]
+pub struct Deletion {
+    /// Which.
+    pub object: ObjectRef,
+    /// How it is addressed.
+    pub resource: crate::discovery::Resource,
+    /// Its uid, so that a new object of the same name is not hit.
+    pub uid: String,
+    /// Why it goes.
+    pub because: String,
+}
+
+/// What differs in one object, for people and reports. Values are masked.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectChange {
+    /// Which.
+    #[serde(flatten)]
+    pub object: ObjectRef,
+    /// `create`, `configure`, `recreate`, `delete`.
+    pub action: &'static str,
+    /// The fields. For `create` one change without a path: the whole object.
+    pub changes: Vec<Change>,
+}
+
+/// What is known about an object from what was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Settled.
+    Settled(Action),
+    /// To be asked of the server with a dry run.
+    Ask,
+}
+
+/// Decides as much as can be decided without a dry run.
+pub fn decide(wanted: &Wanted, live: Option<&Value>, options: &PlanOptions) -> Decision {
+    let Some(live) = live else { return Decision::Settled(Action::Create) };
+    if options.create_only {
+        let because = "it is there, and only what is not is created (`--create-only`)".to_owned();
+        return Decision::Settled(Action::Skip { because });
+    }
+    if live["metadata"].get("deletionTimestamp").is_some() {
+        let trouble = Trouble::new("it is being deleted")
+            .hint(format!("wait until it is gone, or see what holds it: `metadata.finalizers` of {}", wanted.object));
+        return Decision::Settled(Action::Refuse { trouble });
+    }
+    // A Job that has been made runs once; another content is another object.
+    if wanted.resource.kind == "Job" && !options.force && manifest::object::annotation(live, ORIGINAL_NAME).is_some()
+    {
+        return Decision::Settled(Action::Unchanged);
+    }
+    if !options.force && predecessors(live).is_empty() && proves_unchanged(&wanted.value, live) {
+        return Decision::Settled(Action::Unchanged);
+    }
+    Decision::Ask
+}
+
+/// Gives up the fields that another manager owns and that the manifest, or an autoscaler of the same deploy, leaves to it.
+pub fn give_up(wanted: &mut Wanted, live: &Value, autoscaled: bool) {
+    let mut paths = wanted.given_up();
+    if autoscaled {
+        paths.push(vec!["spec".into(), "replicas".into()]);
+    }
+    for path in paths {
+        let steps: Vec<Step> = path.iter().cloned().map(Step::Key).collect();
+        if owner_of(live, &steps).is_some_and(|owner| !ownership::PREDECESSORS.contains(&owner.as_str())) {
+            wanted.give_up(&path);
+        }
+    }
+}
+
+/// What a dry run is worth.
+#[derive(Debug)]
+pub enum Conclusion {
+    /// It is known what to do.
+    Settled {
+        /// That.
+        action: Action,
+        /// What differs.
+        changes: Vec<Change>,
+        /// Whether other managers' fields are taken.
+        force: bool,
+    },
+    /// The fields in the way yield: ask again, with force.
+    AskWithForce,
+}
+
+/// Concludes from the answer to a dry run of `wanted` on `live`.
+pub fn conclude(
+    wanted: &Wanted,
+    live: &Value,
+    answer: &Result<Value, CallError>,
+    forced: bool,
+    options: &PlanOptions,
+    mask: &Mask,
+) -> Conclusion {
+    let settled = |action, changes| Conclusion::Settled { action, changes, force: forced };
+    match answer {
+        Ok(result) => {
+            let after = if predecessors(live).is_empty() {
+                result.clone()
+            } else {
+                migrate::without_orphans(result, live, &wanted.value)
+            };
+            let changes = changes(live, &after, mask);
+            let moved = !predecessors(live).is_empty()
+                || stable_fields(our_fields(live)) != stable_fields(our_fields(result));
+            if changes.is_empty() && !moved && !options.force {
+                return settled(Action::Unchanged, changes);
+            }
+            settled(Action::Configure, changes)
+        }
+        Err(error) => match error.refusal() {
+            Some(refusal) if refusal.is_field_conflict() && !forced => {
+                if options.force_conflicts || conflicts(refusal).iter().all(|conflict| yields(&conflict.manager)) {
+                    Conclusion::AskWithForce
+                } else {
+                    settled(Action::Refuse { trouble: conflict_trouble(wanted, refusal) }, Vec::new())
+                }
+            }
+            Some(refusal) if is_immutable(refusal) && options.recreate.contains(&wanted.resource.kind) => {
+                settled(Action::Recreate, changes(live, &wanted.value, mask))
+            }
+            Some(_) | None => settled(Action::Refuse { trouble: refused(wanted, error, mask) }, Vec::new()),
+        },
+    }
+}
+
+/// Owned fields without those that differ on every deploy.
+fn stable_fields(fields: Option<&serde_json::Map<String, Value>>) -> Option<Value> {
+    let mut fields = fields.cloned()?;
+    if let Some(metadata) = fields.get_mut("f:metadata").and_then(Value::as_object_mut) {
+        for map in ["f:labels", "f:annotations"] {
+            if let Some(entries) = metadata.get_mut(map).and_then(Value::as_object_mut) {
+                entries.retain(|key, _| key.strip_prefix("f:").is_none_or(|key| !wanted::is_volatile(key)));
+            }
+        }
+    }
+    Some(Value::Object(fields))
+}
+
+struct Conflict {
+    manager: String,
+    field: String,
+}
+
+/// A cause reads `conflict with "kubectl-edit" using apps/v1 at 2026-...: .spec.replicas`; only manager and field are of interest.
+fn conflicts(refusal: &Refusal) -> Vec<Conflict> {
+    refusal
+        .causes()
+        .iter()
+        .filter(|cause| cause.reason == "FieldManagerConflict")
+        .map(|cause| Conflict {
+            manager: cause.message.split('"').nth(1).unwrap_or_default().to_owned(),
+            field: cause.field.clone(),
+        })
+        .collect()
+}
+
+fn conflict_trouble(wanted: &Wanted, refusal: &Refusal) -> Trouble {
+    let conflicts: Vec<Conflict> =
+        conflicts(refusal).into_iter().filter(|conflict| !yields(&conflict.manager)).collect();
+    let mut trouble = Trouble::new("other managers own fields that the manifest sets");
+    for Conflict { manager, field } in &conflicts {
+        trouble = trouble.because(format!("`{manager}` owns `{field}`"));
+    }
+    let fields: Vec<&str> =
+        conflicts.iter().map(|conflict| conflict.field.trim_start_matches('.')).collect();
+    trouble
+        .hint("take them with `--force-conflicts`")
+        .hint(format!(
+            "or leave them to their owner: remove them from {}, or annotate it with `{GIVE_UP}: {}`",
+            wanted.place,
+            fields.join(",")
+        ))
+}
+
+/// Whether the server refuses because a field can never change.
+pub(crate) fn is_immutable(refusal: &Refusal) -> bool {
+    let text = &refusal.message;
+    refusal.code == 422
+        && ["field is immutable", "immutable after creation", "updates to statefulset spec", "cannot change roleRef", "updates to parameters are forbidden", "may not change once set", "updates to provisioner are forbidden", "pod updates may not change fields"]
+            .iter()
+            .any(|words| text.contains(words))
+}
+
+/// Why an object is refused, in the server's words and ours.
+pub(crate) fn refused(wanted: &Wanted, error: &CallError, mask: &Mask) -> Trouble {
+    let Some(refusal) = error.refusal() else {
+        return Trouble::new("the cluster did not answer").because(mask.text(&error.to_string()));
+    };
+    let kind = &wanted.resource.kind;
+    let mut trouble = match refusal.code {
+        403 => Trouble::new("we may not write it").hint(format!(
+            "kubectl auth can-i patch {}{}",
+            wanted.resource.plural,
+            wanted.object.namespace.as_ref().map_or(String::new(), |ns| format!(" -n {ns}"))
+        )),
+        404 if refusal.message.contains("namespaces") => {
+            let namespace = wanted.object.namespace.clone().unwrap_or_default();
+            return Trouble::new(format!("its namespace does not exist: `{namespace}`"))
+                .hint("put the Namespace into `--namespaces-dir`, or among the manifests");
+        }
+        422 if is_immutable(refusal) => Trouble::new("a field that cannot be changed differs").hint(format!(
+            "if the object may be deleted and created again: `--recreate {kind}`"
+        )),
+        400 | 422 => Trouble::new("the cluster finds it invalid"),
+        _ => Trouble::new("the cluster refuses it"),
+    };
+    let causes: Vec<String> = refusal
+        .causes()
+        .iter()
+        .filter(|cause| !cause.field.is_empty())
+        .map(|cause| mask.text(&format!("`{}`: {}", cause.field, cause.message)))
+        .collect();
+    let detailed = !causes.is_empty() && refusal.code == 422;
+    for cause in causes.into_iter().filter(|_| detailed) {
+        trouble = trouble.because(cause);
+    }
+    if !detailed {
+        trouble = trouble.because(mask.text(&error.to_string()));
+    }
+    trouble
+}
