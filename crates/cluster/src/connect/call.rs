@@ -405,7 +405,11 @@ fn warnings(headers: &HeaderMap) -> Vec<String> {
         .iter()
         .filter_map(|value| value.to_str().ok())
         .map(|text| match text.splitn(3, ' ').nth(2) {
-            Some(quoted) => quoted.trim().trim_matches('"').replace("\\\"", "\""),
+            Some(quoted) => {
+                let quoted = quoted.trim();
+                let inner = quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+                inner.unwrap_or(quoted).replace("\\\"", "\"")
+            }
             None => text.to_owned(),
         })
         .collect()

@@ -228,7 +228,7 @@ mod tests {
     fn a_field_that_somebody_else_changed_is_drift() {
         let before = json!({"spec": {"replicas": 5}, "metadata": {"managedFields": [
             {"manager": "kubectl-scale", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]}});
-        assert_eq!(lines(&before, &json!({"spec": {"replicas": 2}})), ["spec.replicas: 5 -> 2 (kubectl-scale)"]);
+        assert_eq!(lines(&before, &json!({"metadata": {}, "spec": {"replicas": 2}})), ["spec.replicas: 5 -> 2 (kubectl-scale)"]);
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl Place {
     }
 }
 
-fn same(wanted: &Value, live: Option<&Value>, fields: &Map<String, Value>, place: Place) -> bool {
+fn same(wanted: &Value, live: Option<&Value>, fields: &Map<String, Value>, place: Place, key: &str) -> bool {
     let leaf = fields.keys().all(|key| key == ".");
     match wanted {
         Value::Object(map) if !leaf || (map.is_empty() && !fields.is_empty()) => match live {
@@ -136,7 +136,7 @@ fn same(wanted: &Value, live: Option<&Value>, fields: &Map<String, Value>, place
             None => false,
         },
         Value::Object(_) | Value::Array(_) => {
-            live.is_some_and(|live| same_atom(wanted, live, place, ""))
+            live.is_some_and(|live| same_atom(wanted, live, place, key))
         }
         Value::Null => leaf && live.is_none_or(Value::is_null),
         Value::Bool(_) | Value::Number(_) | Value::String(_) => {
@@ -153,7 +153,7 @@ fn same_map(wanted: &Value, live: &Value, fields: &Map<String, Value>, place: Pl
     ours_only
         && wanted.iter().filter(|(key, _)| !place.skips(key)).all(|(key, value)| {
             match fields.get(&format!("f:{key}")).and_then(Value::as_object) {
-                Some(below) => same(value, live.get(key), below, place.child(key)),
+                Some(below) => same(value, live.get(key), below, place.child(key), key),
                 // Only what says nothing may be unowned: null, and maps of which nothing is left but volatile keys.
                 None => value.is_null() || says_nothing(value, place.child(key)),
             }
@@ -207,7 +207,7 @@ fn same_item(
         .filter_map(|field| field.strip_prefix("f:"))
         .all(|field| wanted.contains_key(field) || key.contains_key(field))
         && wanted.iter().all(|(field, value)| match fields.get(&format!("f:{field}")).and_then(Value::as_object) {
-            Some(below) => same(value, live.get(field), below, place.child(field)),
+            Some(below) => same(value, live.get(field), below, place.child(field), field),
             None => value.is_null(),
         })
 }
