@@ -64,14 +64,14 @@ pub enum Happening {
         /// How it ended.
         result: crate::outcome::ObjectResult,
     },
-    /// The wait for readiness goes on.
-    Waiting {
-        /// Ready so far.
-        ready: usize,
-        /// To be ready in all.
-        total: usize,
-        /// What is still missing, worst first.
-        pending: Vec<Pending>,
+    /// An object on its way to being ready.
+    Rollout {
+        /// Which.
+        object: ObjectRef,
+        /// Where it stands.
+        stage: Stage,
+        /// In words.
+        message: String,
     },
     /// The cluster is through.
     Finished {
@@ -82,13 +82,18 @@ pub enum Happening {
     },
 }
 
-/// An object that is waited for.
-#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
-pub struct Pending {
-    /// Which.
-    pub object: ObjectRef,
-    /// What it lacks.
-    pub reason: String,
+/// Where an object stands on its way to being ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// On its way.
+    Progressing,
+    /// Something is wrong; it may still recover.
+    Troubled,
+    /// It is ready.
+    Ready,
+    /// It will not get there without help.
+    Failed,
 }
 
 /// Where one cluster's events go.

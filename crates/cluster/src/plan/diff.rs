@@ -25,12 +25,12 @@ pub struct Change {
     pub drift: Option<String>,
 }
 
-/// The changes from `before` to `after`; `before` is a live object with its managed fields.
+/// The changes from `before` to `after`; `before` is a live object with its managed fields, or null.
 pub(crate) fn changes(before: &Value, after: &Value, mask: &Mask) -> Vec<Change> {
     mask.learn(before);
-    let (a, b) = (mask.object(&without_noise(before)), mask.object(&without_noise(after)));
+    let shown = |value: &Value| (!value.is_null()).then(|| mask.object(&without_noise(value)));
     let mut found = Vec::new();
-    compare(Some(&a), Some(&b), &mut Vec::new(), &mut found);
+    compare(shown(before).as_ref(), shown(after).as_ref(), &mut Vec::new(), &mut found);
     found
         .into_iter()
         .map(|Found { path, before: old, after }| {

@@ -17,11 +17,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use diff::Change;
-pub(crate) use diff::{changes, without_noise};
+pub(crate) use diff::changes;
 pub use mask::Mask;
 pub(crate) use migrate::patch as migration_patch;
 pub use ownership::FIELD_MANAGER;
-pub(crate) use ownership::{entries, owns, predecessors};
+pub(crate) use ownership::predecessors;
 pub use wanted::{COMMIT, DEPENDENCY_SELECTOR, GIVE_UP, ID_LABEL, Marks, ORIGINAL_NAME, STRATEGY_LABEL, Wanted};
 
 use crate::connect::{CallError, Refusal};
@@ -84,7 +84,14 @@ pub struct PlannedObject {
     /// Objects that must be available before this one is written.
     pub after: Option<Selector>,
     /// Those of them that are in the plan.
-    pub after_steps: BTreeSet<usize>,
+    pub after_objects: BTreeSet<usize>,
+}
+
+impl PlannedObject {
+    /// Whether it is written.
+    pub fn writes(&self) -> bool {
+        matches!(self.action, Action::Create | Action::Configure | Action::Recreate)
+    }
 }
 
 /// What is done on one cluster.
@@ -92,8 +99,21 @@ pub struct PlannedObject {
 pub struct Plan {
     /// Each object, in the order of the manifests.
     pub objects: Vec<PlannedObject>,
+    /// Objects that this cluster cannot hold.
+    pub unplanned: Vec<Unplanned>,
     /// Objects of earlier deploys that go: old Jobs.
     pub deletions: Vec<Deletion>,
+}
+
+/// An object of a kind that the cluster does not know.
+#[derive(Clone, Debug)]
+pub struct Unplanned {
+    /// Which.
+    pub object: ObjectRef,
+    /// Where its manifest is.
+    pub place: manifest::Place,
+    /// Why.
+    pub trouble: Trouble,
 }
 
 /// An object that goes.

@@ -124,6 +124,24 @@ impl Wanted {
         }
     }
 
+    /// What a dry run is asked with: the labels and annotations that differ on every deploy have the values that are there, so that
+    /// they do not look like a change.
+    pub fn with_volatile_of(&self, live: &Value) -> Value {
+        let mut value = self.value.clone();
+        for map in ["labels", "annotations"] {
+            let there = live["metadata"][map].as_object();
+            if let Some(entries) = value["metadata"].get_mut(map).and_then(Value::as_object_mut) {
+                entries.retain(|key, _| !is_volatile(key) || there.is_some_and(|there| there.contains_key(key)));
+                for (key, value) in entries.iter_mut().filter(|(key, _)| is_volatile(key)) {
+                    if let Some(found) = there.and_then(|there| there.get(key)) {
+                        *value = found.clone();
+                    }
+                }
+            }
+        }
+        value
+    }
+
     /// The fields that the manifest gives up to their other owner.
     pub fn given_up(&self) -> Vec<Vec<String>> {
         manifest::object::annotation(&self.value, GIVE_UP)

@@ -1,0 +1,323 @@
+//! Making the plan of one cluster: discovery, what is there, dry runs where reading does not decide.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::StreamExt as _;
+use futures::stream;
+use manifest::{Object, ObjectRef, Selector};
+use serde_json::Value;
+
+use crate::apply::{self, Mode};
+use crate::connect::{CallError, Connection};
+use crate::discovery::{Discovery, Lookup, kinds_of_crd};
+use crate::events::Happening;
+use crate::live::{self, Live};
+use crate::order;
+use crate::outcome::Trouble;
+use crate::plan::{
+    Action, Conclusion, DEPENDENCY_SELECTOR, Decision, Deletion, Mask, ORIGINAL_NAME, Plan, PlannedObject, Unplanned,
+    Wanted, changes, conclude, decide, give_up, predecessors, refused,
+};
+use crate::rollout::{RolloutOptions, Run};
+
+/// Why there is no plan.
+#[derive(Debug)]
+pub(crate) enum PlanError {
+    /// The cluster could not be asked.
+    Call(CallError),
+    /// The manifests make no sense together.
+    Manifests(Trouble),
+}
+
+impl From<CallError> for PlanError {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}
+
+/// Plans `objects` for the cluster behind `connection`.
+pub(crate) async fn plan(
+    connection: &Connection,
+    objects: &[Object],
+    options: &RolloutOptions,
+    run: &Run,
+) -> Result<Plan, PlanError> {
+    for object in objects {
+        run.mask.learn(&object.value);
+    }
+    let kinds: BTreeSet<(String, String)> =
+        objects.iter().map(|object| (object.api_version().to_owned(), object.kind().to_owned())).collect();
+    let mut discovery = Discovery::of(connection, &kinds).await?;
+    connection.events().emit(Happening::Connected);
+    let own_kinds = own_kinds(objects, &mut discovery, &kinds);
+
+    let (mut wanted, unplanned) = resolve(objects, &discovery, connection.namespace(), options);
+    let live = live::read(connection, &wanted, &own_kinds.absent, !options.marks.raw).await?;
+    let autoscaled = autoscaled(&wanted);
+    for object in &mut wanted {
+        if let Some(live) = live.get(object) {
+            object.fit(live);
+            let target = bare(&object.object);
+            give_up(object, live, autoscaled.contains(&target));
+        }
+    }
+    let deletions = old_jobs(&wanted, &live, options);
+    let mut planned = relate(wanted, &live, &own_kinds)?;
+    let new_namespaces: BTreeSet<String> = planned
+        .iter()
+        .filter(|object| object.wanted.resource.kind == "Namespace" && object.live.is_none())
+        .map(|object| object.wanted.object.name.clone())
+        .collect();
+
+    let mut asked: Vec<(usize, PlannedObject)> = Vec::new();
+    for (index, object) in planned.iter().enumerate() {
+        let mut object = object.clone();
+        match decide(&object.wanted, object.live.as_ref(), &options.plan) {
+            Decision::Settled(action) => object.action = action,
+            Decision::Ask => object.action = Action::Configure,
+        }
+        asked.push((index, object));
+    }
+    let results: Vec<(usize, PlannedObject)> = stream::iter(asked)
+        .map(|(index, object)| {
+            let new_scope = object.wanted.object.namespace.as_ref().is_some_and(|ns| new_namespaces.contains(ns))
+                || own_kinds.is_absent(&object.wanted);
+            async move { (index, ask(connection, object, new_scope, options, &run.mask).await) }
+        })
+        .buffer_unordered(options.cluster_concurrency)
+        .collect()
+        .await;
+    for (index, object) in results {
+        planned[index] = object;
+    }
+    Ok(Plan { objects: planned, unplanned, deletions })
+}
+
+/// The kinds that CRDs of the same deploy define.
+struct OwnKinds {
+    /// By group and kind: the object that defines it.
+    defined_by: BTreeMap<(String, String), ObjectRef>,
+    /// Those that the cluster does not serve yet.
+    absent: BTreeSet<(String, String)>,
+}
+
+impl OwnKinds {
+    fn is_absent(&self, wanted: &Wanted) -> bool {
+        self.absent.contains(&(wanted.resource.group.clone(), wanted.resource.kind.clone()))
+    }
+}
+
+fn own_kinds(
+    objects: &[Object],
+    discovery: &mut Discovery,
+    kinds: &BTreeSet<(String, String)>,
+) -> OwnKinds {
+    let mut own = OwnKinds { defined_by: BTreeMap::new(), absent: BTreeSet::new() };
+    for object in objects.iter().filter(|object| object.kind() == "CustomResourceDefinition") {
+        for resource in kinds_of_crd(&object.value) {
+            let key = (resource.group.clone(), resource.kind.clone());
+            own.defined_by.insert(key.clone(), object.reference());
+            let used = kinds.contains(&(resource.api_version(), resource.kind.clone()));
+            if used && !matches!(discovery.lookup(&resource.api_version(), &resource.kind), Lookup::Served(_)) {
+                own.absent.insert(key);
+            }
+            discovery.add(resource);
+        }
+    }
+    own
+}
+
+fn resolve(
+    objects: &[Object],
+    discovery: &Discovery,
+    namespace: &str,
+    options: &RolloutOptions,
+) -> (Vec<Wanted>, Vec<Unplanned>) {
+    let (mut wanted, mut unplanned) = (Vec::new(), Vec::new());
+    for object in objects {
+        let trouble = match discovery.lookup(object.api_version(), object.kind()) {
+            Lookup::Served(resource) => {
+                wanted.push(Wanted::new(object, resource.clone(), namespace, &options.marks));
+                continue;
+            }
+            Lookup::OtherVersions(versions) => Trouble::new(format!(
+                "the cluster does not serve `{}` in `{}`, but in {}",
+                object.kind(),
+                object.api_version(),
+                versions.iter().map(|version| format!("`{version}`")).collect::<Vec<_>>().join(", ")
+            ))
+            .hint(format!("change `apiVersion` in {}", object.place)),
+            Lookup::Unknown => Trouble::new(format!(
+                "the cluster knows no kind `{}` in `{}`",
+                object.kind(),
+                object.api_version()
+            ))
+            .hint("kubectl api-resources; if a CustomResourceDefinition defines it, deploy that first or with it"),
+        };
+        unplanned.push(Unplanned { object: object.reference(), place: object.place.clone(), trouble });
+    }
+    (wanted, unplanned)
+}
+
+fn bare(object: &ObjectRef) -> ObjectRef {
+    ObjectRef { api_version: String::new(), ..object.clone() }
+}
+
+/// The targets of the autoscalers of this deploy: their replicas are not ours once they live.
+fn autoscaled(wanted: &[Wanted]) -> BTreeSet<ObjectRef> {
+    wanted
+        .iter()
+        .filter(|object| object.resource.kind == "HorizontalPodAutoscaler")
+        .filter_map(|object| {
+            let target = &object.value["spec"]["scaleTargetRef"];
+            Some(ObjectRef {
+                api_version: String::new(),
+                kind: target["kind"].as_str()?.to_owned(),
+                namespace: object.object.namespace.clone(),
+                name: target["name"].as_str()?.to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// Fills in which objects need which.
+fn relate(wanted: Vec<Wanted>, live: &Live, own: &OwnKinds) -> Result<Vec<PlannedObject>, PlanError> {
+    let index: BTreeMap<ObjectRef, usize> =
+        wanted.iter().enumerate().map(|(index, object)| (bare(&object.object), index)).collect();
+    let mut planned = Vec::with_capacity(wanted.len());
+    let mut edges: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+    for (at, object) in wanted.iter().enumerate() {
+        let mut needs: BTreeSet<usize> =
+            order::needs(&object.value).iter().filter_map(|need| index.get(need)).copied().collect();
+        let kind = (object.resource.group.clone(), object.resource.kind.clone());
+        if let Some(crd) = own.defined_by.get(&kind) {
+            needs.extend(index.get(&bare(crd)));
+        }
+        needs.remove(&at);
+        let mut action = Action::Create;
+        let mut after = None;
+        let mut after_objects = BTreeSet::new();
+        if let Some(text) = manifest::object::annotation(&object.value, DEPENDENCY_SELECTOR) {
+            match text.parse::<Selector>() {
+                Ok(selector) => {
+                    after_objects = wanted
+                        .iter()
+                        .enumerate()
+                        .filter(|(_, other)| selects(&selector, object, other))
+                        .map(|(index, _)| index)
+                        .collect();
+                    edges.insert(at, after_objects.clone());
+                    after = Some(selector);
+                }
+                Err(error) => {
+                    let trouble = Trouble::new(format!("`{DEPENDENCY_SELECTOR}` cannot be read"))
+                        .because(error.to_string());
+                    action = Action::Refuse { trouble };
+                }
+            }
+        }
+        planned.push(PlannedObject {
+            live: live.get(object).cloned(),
+            migrate: live.get(object).is_some_and(|live| !predecessors(live).is_empty()),
+            wanted: object.clone(),
+            action,
+            changes: Vec::new(),
+            force: false,
+            needs,
+            after,
+            after_objects,
+        });
+    }
+    match order::levels(planned.len(), &edges) {
+        Ok(_) => Ok(planned),
+        Err(cycle) => {
+            let mut names: Vec<String> =
+                cycle.iter().map(|index| planned[*index].wanted.object.to_string()).collect();
+            names.extend(names.first().cloned());
+            Err(PlanError::Manifests(
+                Trouble::new("objects wait for each other in a circle")
+                    .because(names.join(" waits for "))
+                    .hint(format!("change the `{DEPENDENCY_SELECTOR}` annotation of one of them")),
+            ))
+        }
+    }
+}
+
+/// Whether a dependency selector of `object` means `other`: by its labels, in the same namespace.
+fn selects(selector: &Selector, object: &Wanted, other: &Wanted) -> bool {
+    object.object.namespace == other.object.namespace
+        && selector.matches(other.value["metadata"]["labels"].as_object())
+}
+
+/// Asks the server what the write would do, where that is not known yet.
+async fn ask(
+    connection: &Connection,
+    mut object: PlannedObject,
+    new_scope: bool,
+    options: &RolloutOptions,
+    mask: &Mask,
+) -> PlannedObject {
+    match (&object.action, object.live.clone()) {
+        (Action::Create, None) => {
+            // A real deploy finds out by writing; a dry run, and a plan for review, ask.
+            if options.ask_before_create && !new_scope {
+                let answer = apply::apply(connection, &object.wanted, &object.wanted.value, false, Mode::DryRun).await;
+                if let Err(error) = answer {
+                    object.action = Action::Refuse { trouble: refused(&object.wanted, &error, mask) };
+                }
+            }
+            object.changes = changes(&Value::Null, &object.wanted.value, mask);
+            object
+        }
+        (Action::Configure, Some(live)) => {
+            let asked = object.wanted.with_volatile_of(&live);
+            for force in [false, true] {
+                let answer = apply::apply(connection, &object.wanted, &asked, force, Mode::DryRun)
+                    .await
+                    .map(|reply| reply.value);
+                match conclude(&object.wanted, &live, &answer, force, &options.plan, mask) {
+                    Conclusion::Settled { action, changes, force } => {
+                        object.action = action;
+                        object.changes = changes;
+                        object.force = force;
+                        break;
+                    }
+                    Conclusion::AskWithForce => {}
+                }
+            }
+            object
+        }
+        _ => object,
+    }
+}
+
+/// Earlier runs of the wanted Jobs, but for the latest few.
+fn old_jobs(wanted: &[Wanted], live: &Live, options: &RolloutOptions) -> Vec<Deletion> {
+    if options.marks.raw {
+        return Vec::new();
+    }
+    let mut deletions = Vec::new();
+    for job in wanted.iter().filter(|object| object.resource.kind == "Job" && object.resource.group == "batch") {
+        let mut earlier: Vec<&Value> = live
+            .of(&job.resource)
+            .filter(|other| {
+                let metadata = &other["metadata"];
+                metadata["name"] != job.value["metadata"]["name"]
+                    && metadata["namespace"] == job.value["metadata"]["namespace"]
+                    && manifest::object::annotation(other, ORIGINAL_NAME) == Some(job.original_name())
+                    && metadata.get("deletionTimestamp").is_none()
+                    && other["status"]["active"].as_i64().unwrap_or(0) == 0
+            })
+            .collect();
+        earlier.sort_by_key(|other| {
+            std::cmp::Reverse(other["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned())
+        });
+        deletions.extend(earlier.into_iter().skip(options.job_history).map(|other| Deletion {
+            object: manifest::object::reference(other),
+            resource: job.resource.clone(),
+            uid: other["metadata"]["uid"].as_str().unwrap_or_default().to_owned(),
+            because: format!("an earlier run of Job `{}`", job.original_name()),
+        }));
+    }
+    deletions
+}

@@ -1,0 +1,356 @@
+//! One cluster, from its kubeconfig to its outcome: connect, plan, apply, wait, tell.
+//!
+//! Whatever happens becomes part of the [`ClusterOutcome`]; nothing here ends another cluster's run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use manifest::{Object, ObjectRef};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::applying::Applying;
+use crate::connect::{CallError, ConnectOptions, Connection, Plugins, Target};
+use crate::events::{Events, Happening};
+use crate::health::HealthOptions;
+use crate::outcome::{ClusterOutcome, ClusterState, Counts, ObjectOutcome, ObjectResult, Trouble};
+use crate::plan::{Action, Marks, Mask, ObjectChange, Plan, PlanOptions, PlannedObject};
+use crate::planning::{self, PlanError};
+use crate::status;
+use crate::stop::Stop;
+use crate::wait::has_readiness;
+
+/// How far a run goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Plan, write nothing.
+    Plan,
+    /// Plan and apply.
+    Deploy,
+}
+
+/// What is waited for after the apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// Nothing.
+    No,
+    /// What was written.
+    Changed,
+    /// Everything.
+    All,
+}
+
+/// How clusters are deployed to; the same for all of a run.
+#[derive(Clone, Debug)]
+pub struct RolloutOptions {
+    /// How to connect.
+    pub connect: ConnectOptions,
+    /// How to plan.
+    pub plan: PlanOptions,
+    /// What kit writes on objects.
+    pub marks: Marks,
+    /// How far to go.
+    pub extent: Extent,
+    /// Whether the server is asked what it thinks of objects that are yet to be created.
+    pub ask_before_create: bool,
+    /// What to wait for.
+    pub waiting: Waiting,
+    /// Whether what does not become ready fails the deploy.
+    pub ready_required: bool,
+    /// What counts as a failure while waiting.
+    pub health: HealthOptions,
+    /// Lines of a failed container's log to fetch.
+    pub log_lines: u32,
+    /// How long to wait for readiness.
+    pub available_timeout: Duration,
+    /// Pause between looks at dependencies outside the deploy.
+    pub dependency_wait: Duration,
+    /// How long to wait for dependencies.
+    pub dependency_timeout: Duration,
+    /// How long a cluster may take in all.
+    pub timeout: Duration,
+    /// Requests in flight per cluster.
+    pub cluster_concurrency: usize,
+    /// Earlier runs of a Job that are kept.
+    pub job_history: usize,
+}
+
+/// What the clusters of a run share.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Hides secrets.
+    pub mask: Mask,
+    /// Whether to stop.
+    pub stop: Stop,
+    /// Writes in flight, over all clusters.
+    pub writes: Arc<Semaphore>,
+}
+
+/// Deploys `objects` to `target`, or plans to.
+pub async fn deploy(
+    target: &Target,
+    objects: &[Object],
+    options: &RolloutOptions,
+    plugins: &Plugins,
+    run: &Run,
+    events: Events,
+) -> ClusterOutcome {
+    let started = Instant::now();
+    events.emit(Happening::Started);
+    let mut report = Report::new(target, started);
+    if run.stop.is_set() {
+        report.outcome.state = ClusterState::NotStarted;
+        return report.finish(&events);
+    }
+    let connection =
+        match Connection::open(target, &options.connect, plugins, started + options.timeout, events.clone()).await {
+            Ok(connection) => connection,
+            Err(error) => {
+                let mut trouble = Trouble::new("cannot connect").because(run.mask.text(&error.to_string()));
+                if let Some(source) = std::error::Error::source(&error) {
+                    trouble = trouble.because(run.mask.text(&source.to_string()));
+                }
+                report.fail(trouble.maybe_hint(error.hint()));
+                return report.finish(&events);
+            }
+        };
+    match planning::plan(&connection, objects, options, run).await {
+        Ok(plan) => {
+            report.plan(&plan);
+            events.emit(Happening::Planned { counts: Counts::of(plan.expected().iter().map(|(_, result)| result)) });
+            match options.extent {
+                Extent::Plan => report.planned(&plan),
+                Extent::Deploy => carry_out(&connection, &plan, options, run, &mut report).await,
+            }
+        }
+        Err(PlanError::Manifests(trouble)) => report.fail(trouble),
+        Err(PlanError::Call(error)) => report.fail(unreachable(target, &error, run)),
+    }
+    let traffic = connection.traffic();
+    report.outcome.requests = traffic.requests();
+    report.outcome.bytes_sent = traffic.bytes_sent();
+    report.outcome.bytes_received = traffic.bytes_received();
+    report.finish(&events)
+}
+
+async fn carry_out(
+    connection: &Connection,
+    plan: &Plan,
+    options: &RolloutOptions,
+    run: &Run,
+    report: &mut Report<'_>,
+) {
+    let mut applying = Applying::new(connection, plan, options, run);
+    applying.apply_all().await;
+    let to_wait: Vec<usize> = match options.waiting {
+        Waiting::No => Vec::new(),
+        Waiting::Changed => applying.written.keys().copied().collect(),
+        Waiting::All => (0..plan.objects.len()).filter(|index| !applying.is_ready(*index)).collect(),
+    }
+    .into_iter()
+    .filter(|index| {
+        let failed = matches!(
+            applying.results[*index],
+            Some(ObjectResult::Failed { .. } | ObjectResult::Skipped { .. })
+        );
+        !failed && has_readiness(&plan.objects[*index].wanted.object)
+    })
+    .collect();
+    applying.wait_for(&to_wait, options.available_timeout).await;
+    warn_of_the_sick(connection, &applying, options);
+    for (index, end) in std::mem::take(&mut applying.waited) {
+        if let (Some(trouble), Some(Some(result))) = (end, applying.results.get_mut(index))
+            && !matches!(result, ObjectResult::Failed { .. } | ObjectResult::Skipped { .. })
+        {
+            *result = ObjectResult::NotReady { trouble };
+        }
+    }
+    let results = std::mem::take(&mut applying.results);
+    report.applied(plan, results, options, run);
+}
+
+/// Objects that were not touched and do not run: said, though they fail nothing.
+fn warn_of_the_sick(connection: &Connection, applying: &Applying<'_>, options: &RolloutOptions) {
+    if options.waiting == Waiting::No {
+        return;
+    }
+    for (index, object) in applying.plan.objects.iter().enumerate() {
+        let name = &object.wanted.object;
+        if object.action == Action::Unchanged
+            && !applying.waited.contains_key(&index)
+            && has_readiness(name)
+            && let Some(live) = &object.live
+        {
+            let readiness = status::assess(live);
+            if !readiness.is_current() {
+                let text = format!("it is unchanged, and not ready: {}", readiness.message());
+                let object = Some(name.clone());
+                connection.events().emit(Happening::Warning { object, text });
+            }
+        }
+    }
+}
+
+/// Why a cluster could not even be planned for.
+fn unreachable(target: &Target, error: &CallError, run: &Run) -> Trouble {
+    let said = run.mask.text(&error.to_string());
+    let origin = target.origin();
+    match error {
+        CallError::Unreachable { trouble, .. } => {
+            Trouble::new(format!("cannot reach the cluster at {}", target.server()))
+                .because(said)
+                .maybe_hint(trouble.hint(target.server(), &origin))
+        }
+        CallError::Late { .. } => Trouble::new(format!("the cluster at {} is too slow", target.server()))
+            .because(said)
+            .hint("raise `--timeout`"),
+        CallError::Refused { refusal, .. } => match refusal.code {
+            401 => Trouble::new("the cluster does not accept the credentials of the kubeconfig")
+                .because(said)
+                .hint(format!("renew the token or certificate of the user in {origin}")),
+            403 => Trouble::new("the user of the kubeconfig may not read what is to be deployed")
+                .because(said)
+                .hint("kubectl auth can-i --list"),
+            _ => Trouble::new("the cluster refuses to answer").because(said),
+        },
+        CallError::Credentials(_) => Trouble::new("the credentials cannot be renewed").because(said),
+        CallError::Stopped => Trouble::new("the run was stopped"),
+    }
+}
+
+impl Plan {
+    /// What would happen to each object.
+    pub fn expected(&self) -> Vec<(&ObjectRef, ObjectResult)> {
+        let result = |object: &PlannedObject| match &object.action {
+            Action::Create => ObjectResult::Created,
+            Action::Configure => ObjectResult::Configured,
+            Action::Recreate => ObjectResult::Recreated,
+            Action::Unchanged => ObjectResult::Unchanged,
+            Action::Skip { because } => ObjectResult::Skipped { because: because.clone() },
+            Action::Refuse { trouble } => ObjectResult::Failed { trouble: trouble.clone() },
+        };
+        let planned = self.objects.iter().map(|object| (&object.wanted.object, result(object)));
+        let unplanned = self
+            .unplanned
+            .iter()
+            .map(|object| (&object.object, ObjectResult::Failed { trouble: object.trouble.clone() }));
+        let deleted = self.deletions.iter().map(|deletion| (&deletion.object, ObjectResult::Deleted));
+        planned.chain(unplanned).chain(deleted).collect()
+    }
+}
+
+/// An outcome in the making.
+struct Report<'a> {
+    target: &'a Target,
+    started: Instant,
+    outcome: ClusterOutcome,
+}
+
+impl<'a> Report<'a> {
+    fn new(target: &'a Target, started: Instant) -> Self {
+        let outcome = ClusterOutcome {
+            cluster: target.name.clone(),
+            state: ClusterState::Done,
+            counts: Counts::default(),
+            trouble: None,
+            objects: Vec::new(),
+            changes: Vec::new(),
+            warnings: Vec::new(),
+            seconds: 0.0,
+            requests: 0,
+            bytes_sent: 0,
+            bytes_received: 0,
+        };
+        Self { target, started, outcome }
+    }
+
+    fn fail(&mut self, trouble: Trouble) {
+        self.outcome.state = ClusterState::Failed;
+        self.outcome.trouble = Some(trouble);
+    }
+
+    fn plan(&mut self, plan: &Plan) {
+        let change = |object: &PlannedObject, action| ObjectChange {
+            object: object.wanted.object.clone(),
+            action,
+            changes: object.changes.clone(),
+        };
+        self.outcome.changes = plan
+            .objects
+            .iter()
+            .filter_map(|object| match &object.action {
+                Action::Create => Some(change(object, "create")),
+                Action::Configure => Some(change(object, "configure")),
+                Action::Recreate => Some(change(object, "recreate")),
+                Action::Unchanged | Action::Skip { .. } | Action::Refuse { .. } => None,
+            })
+            .collect();
+        self.outcome.changes.extend(plan.deletions.iter().map(|deletion| ObjectChange {
+            object: deletion.object.clone(),
+            action: "delete",
+            changes: Vec::new(),
+        }));
+    }
+
+    fn planned(&mut self, plan: &Plan) {
+        let results = plan.expected().into_iter().map(|(_, result)| Some(result)).collect();
+        self.objects(plan, results);
+    }
+
+    fn applied(
+        &mut self,
+        plan: &Plan,
+        mut results: Vec<Option<ObjectResult>>,
+        options: &RolloutOptions,
+        run: &Run,
+    ) {
+        results.extend(
+            plan.unplanned
+                .iter()
+                .map(|object| Some(ObjectResult::Failed { trouble: object.trouble.clone() })),
+        );
+        let stopped = || ObjectResult::Skipped { because: "the run was stopped".into() };
+        let results = results.into_iter().map(|result| Some(result.unwrap_or_else(stopped))).collect();
+        self.objects(plan, results);
+        if !options.ready_required && self.outcome.counts.failed == 0 {
+            self.outcome.state = ClusterState::Done;
+        }
+        if run.stop.is_set() && self.outcome.counts.skipped + self.outcome.counts.not_ready > 0 {
+            self.outcome.state = ClusterState::Interrupted;
+        }
+    }
+
+    fn objects(&mut self, plan: &Plan, results: Vec<Option<ObjectResult>>) {
+        let places = plan
+            .objects
+            .iter()
+            .map(|object| (&object.wanted.object, Some(&object.wanted.place)))
+            .chain(plan.unplanned.iter().map(|object| (&object.object, Some(&object.place))))
+            .chain(plan.deletions.iter().map(|deletion| (&deletion.object, None)));
+        self.outcome.objects = places
+            .zip(results)
+            .filter_map(|((object, place), result)| {
+                Some(ObjectOutcome {
+                    object: object.clone(),
+                    place: place.map(ToString::to_string),
+                    result: result?,
+                })
+            })
+            .collect();
+        self.outcome.counts = Counts::of(self.outcome.objects.iter().map(|object| &object.result));
+        let counts = &self.outcome.counts;
+        let skipped_for_failure = self.outcome.objects.iter().any(|object| {
+            matches!(&object.result, ObjectResult::Skipped { because } if because.starts_with("it needs") || because.starts_with("it waits"))
+        });
+        if counts.failed + counts.not_ready > 0 || skipped_for_failure {
+            self.outcome.state = ClusterState::Failed;
+        }
+    }
+
+    fn finish(mut self, events: &Events) -> ClusterOutcome {
+        self.outcome.cluster = self.target.name.clone();
+        self.outcome.seconds = self.started.elapsed().as_secs_f64();
+        events.emit(Happening::Finished { state: self.outcome.state, seconds: self.outcome.seconds });
+        self.outcome
+    }
+}

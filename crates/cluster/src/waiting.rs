@@ -1,0 +1,121 @@
+//! The bridge between a plan and [`crate::wait`]: which objects to wait for, and what a wait's end means for a deploy.
+
+use std::collections::BTreeMap;
+
+use kube::core::{ApiResource, GroupVersionKind};
+use manifest::ObjectRef;
+use tokio::time::Instant;
+
+use crate::applying::Written;
+use crate::connect::Connection;
+use crate::events::{Happening, Stage};
+use crate::outcome::Trouble;
+use crate::plan::{Mask, PlannedObject};
+use crate::rollout::{RolloutOptions, Run};
+use crate::wait::{self, WaitEnd, WaitEvent, WaitOptions, WaitTarget};
+
+/// An object that is waited for.
+pub(crate) struct Await<'a> {
+    pub(crate) object: &'a PlannedObject,
+    pub(crate) written: Written,
+}
+
+/// Waits for `targets`; for each `None` if it is ready, else why not. A stop of the run ends the wait.
+pub(crate) async fn wait(
+    connection: &Connection,
+    targets: &[Await<'_>],
+    deadline: Instant,
+    options: &RolloutOptions,
+    run: &Run,
+) -> Vec<Option<Trouble>> {
+    if targets.is_empty() {
+        return Vec::new();
+    }
+    let wait_targets = targets.iter().map(|target| wait_target(target)).collect();
+    let wait_options = WaitOptions {
+        health: options.health.clone(),
+        log_lines: options.log_lines,
+        ..WaitOptions::until(deadline)
+    };
+    let mut last: BTreeMap<ObjectRef, String> = BTreeMap::new();
+    let ends = {
+        let on_event = |event: WaitEvent| tell(connection, &run.mask, event, &mut last);
+        tokio::select! {
+            ends = wait::until_ready(connection, wait_targets, wait_options, on_event) => Some(ends),
+            () = run.stop.set() => None,
+        }
+    };
+    match ends {
+        Some(ends) => ends.into_iter().map(|outcome| trouble(outcome.end, deadline, &run.mask)).collect(),
+        None => targets
+            .iter()
+            .map(|target| {
+                let trouble = Trouble::new("the run was stopped while it was waited for");
+                Some(match last.get(&target.object.wanted.object) {
+                    Some(seen) => trouble.because(seen.clone()),
+                    None => trouble,
+                })
+            })
+            .collect(),
+    }
+}
+
+fn wait_target(target: &Await<'_>) -> WaitTarget {
+    let wanted = &target.object.wanted;
+    let resource = &wanted.resource;
+    let kind = GroupVersionKind::gvk(&resource.group, &resource.version, &resource.kind);
+    WaitTarget {
+        object: wanted.object.clone(),
+        resource: ApiResource::from_gvk_with_plural(&kind, &resource.plural),
+        namespace: wanted.object.namespace.clone(),
+        generation: target.written.generation,
+        written: target.written.resource_version.clone(),
+    }
+}
+
+fn tell(connection: &Connection, mask: &Mask, event: WaitEvent, last: &mut BTreeMap<ObjectRef, String>) {
+    let (object, stage, message) = match event {
+        WaitEvent::Progress { object, message } | WaitEvent::Lost { object, message } => {
+            (object, Stage::Progressing, message)
+        }
+        WaitEvent::Ready { object, message } => (object, Stage::Ready, message),
+        WaitEvent::Troubled { object, diagnosis } => (object, Stage::Troubled, diagnosis.to_string()),
+        WaitEvent::Failed { object, message } => (object, Stage::Failed, message),
+        WaitEvent::Recovered { object } => (object, Stage::Ready, "recovered".to_owned()),
+        WaitEvent::Retrying { what, because } => {
+            let what = format!("watch {what}");
+            let because = mask.text(&because);
+            return connection.events().emit(Happening::Retrying { what, attempt: 1, pause_ms: 0, because });
+        }
+    };
+    let message = mask.text(&message);
+    last.insert(object.clone(), message.clone());
+    connection.events().emit(Happening::Rollout { object, stage, message });
+}
+
+fn trouble(end: WaitEnd, deadline: Instant, mask: &Mask) -> Option<Trouble> {
+    let (message, diagnoses) = match end {
+        WaitEnd::Ready { .. } | WaitEnd::Unjudged { .. } => return None,
+        WaitEnd::Failed { message, diagnoses, .. } => (message, diagnoses),
+        WaitEnd::Late { message, diagnoses } => {
+            let _ = deadline;
+            (format!("not ready in time: {message}"), diagnoses)
+        }
+    };
+    let mut trouble = Trouble::new(mask.text(&message));
+    for diagnosis in diagnoses {
+        let mut cause = diagnosis.to_string();
+        for event in &diagnosis.events {
+            cause.push_str(&format!("\nevent {}: {}", event.reason, event.message));
+        }
+        if let Some(log) = diagnosis.log.as_ref().filter(|log| !log.lines.is_empty()) {
+            let run = if log.previous { "previous run of " } else { "" };
+            cause.push_str(&format!("\nlog of {run}pod `{}`:", log.pod));
+            for line in &log.lines {
+                cause.push_str(&format!("\n  {line}"));
+            }
+        }
+        trouble = trouble.because(mask.text(&cause));
+    }
+    Some(trouble)
+}
