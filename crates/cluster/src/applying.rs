@@ -16,11 +16,11 @@ use crate::connect::{CallError, Connection, Reply};
 use crate::discovery::Resource;
 use crate::events::Happening;
 use crate::order::{self, Phase};
-use crate::outcome::{ObjectResult, Trouble};
+use crate::outcome::ObjectResult;
 use crate::plan::{Action, Plan, PlannedObject, refused};
 use crate::rollout::{RolloutOptions, Run};
 use crate::status;
-use crate::waiting::{self, Await};
+use crate::waiting::{self, Await, NotReady};
 
 /// What was stored: enough to wait for it.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +38,7 @@ pub(crate) struct Applying<'a> {
     pub(crate) results: Vec<Option<ObjectResult>>,
     pub(crate) written: BTreeMap<usize, Written>,
     /// Objects whose wait has ended: `None` for well.
-    pub(crate) waited: BTreeMap<usize, Option<Trouble>>,
+    pub(crate) waited: BTreeMap<usize, Option<NotReady>>,
 }
 
 impl<'a> Applying<'a> {
@@ -202,7 +202,7 @@ impl<'a> Applying<'a> {
         let unknown: Vec<usize> = indices.iter().copied().filter(|index| !self.is_ready(*index)).collect();
         self.wait_for(&unknown, at_most).await;
         for index in unknown {
-            if let Some(Some(trouble)) = self.waited.get(&index) {
+            if let Some(Some(NotReady { trouble, .. })) = self.waited.get(&index) {
                 let name = &self.plan.objects[index].wanted.object;
                 return Err(format!("it waits for {name}, which is not ready: {}", trouble.line()));
             }

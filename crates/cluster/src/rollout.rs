@@ -19,6 +19,7 @@ use crate::planning::{self, PlanError};
 use crate::status;
 use crate::stop::Stop;
 use crate::wait::has_readiness;
+use crate::waiting::NotReady;
 
 /// How far a run goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,10 +160,10 @@ async fn carry_out(
     applying.wait_for(&to_wait, options.available_timeout).await;
     warn_of_the_sick(connection, &applying, options);
     for (index, end) in std::mem::take(&mut applying.waited) {
-        if let (Some(trouble), Some(Some(result))) = (end, applying.results.get_mut(index))
+        if let (Some(NotReady { trouble, diagnoses }), Some(Some(result))) = (end, applying.results.get_mut(index))
             && !matches!(result, ObjectResult::Failed { .. } | ObjectResult::Skipped { .. })
         {
-            *result = ObjectResult::NotReady { trouble };
+            *result = ObjectResult::NotReady { trouble, diagnoses };
         }
     }
     let results = std::mem::take(&mut applying.results);

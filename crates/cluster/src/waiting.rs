@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::applying::Written;
 use crate::connect::Connection;
 use crate::events::{Happening, Stage};
+use crate::health::Diagnosis;
 use crate::outcome::Trouble;
 use crate::plan::{Mask, PlannedObject};
 use crate::rollout::{RolloutOptions, Run};
@@ -20,6 +21,13 @@ pub(crate) struct Await<'a> {
     pub(crate) written: Written,
 }
 
+/// Why an object does not run.
+#[derive(Clone, Debug)]
+pub(crate) struct NotReady {
+    pub(crate) trouble: Trouble,
+    pub(crate) diagnoses: Vec<Diagnosis>,
+}
+
 /// Waits for `targets`; for each `None` if it is ready, else why not. A stop of the run ends the wait.
 pub(crate) async fn wait(
     connection: &Connection,
@@ -27,7 +35,7 @@ pub(crate) async fn wait(
     deadline: Instant,
     options: &RolloutOptions,
     run: &Run,
-) -> Vec<Option<Trouble>> {
+) -> Vec<Option<NotReady>> {
     if targets.is_empty() {
         return Vec::new();
     }
@@ -46,15 +54,15 @@ pub(crate) async fn wait(
         }
     };
     match ends {
-        Some(ends) => ends.into_iter().map(|outcome| trouble(outcome.end, deadline, &run.mask)).collect(),
+        Some(ends) => ends.into_iter().map(|outcome| not_ready(outcome.end, &run.mask)).collect(),
         None => targets
             .iter()
             .map(|target| {
-                let trouble = Trouble::new("the run was stopped while it was waited for");
-                Some(match last.get(&target.object.wanted.object) {
-                    Some(seen) => trouble.because(seen.clone()),
-                    None => trouble,
-                })
+                let mut trouble = Trouble::new("the run was stopped while it was waited for");
+                if let Some(seen) = last.get(&target.object.wanted.object) {
+                    trouble = trouble.because(seen.clone());
+                }
+                Some(NotReady { trouble, diagnoses: Vec::new() })
             })
             .collect(),
     }
@@ -93,29 +101,27 @@ fn tell(connection: &Connection, mask: &Mask, event: WaitEvent, last: &mut BTree
     connection.events().emit(Happening::Rollout { object, stage, message });
 }
 
-fn trouble(end: WaitEnd, deadline: Instant, mask: &Mask) -> Option<Trouble> {
+fn not_ready(end: WaitEnd, mask: &Mask) -> Option<NotReady> {
     let (message, diagnoses) = match end {
         WaitEnd::Ready { .. } | WaitEnd::Unjudged { .. } => return None,
         WaitEnd::Failed { message, diagnoses, .. } => (message, diagnoses),
-        WaitEnd::Late { message, diagnoses } => {
-            let _ = deadline;
-            (format!("not ready in time: {message}"), diagnoses)
-        }
+        WaitEnd::Late { message, diagnoses } => (format!("not ready in time: {message}"), diagnoses),
     };
-    let mut trouble = Trouble::new(mask.text(&message));
-    for diagnosis in diagnoses {
-        let mut cause = diagnosis.to_string();
-        for event in &diagnosis.events {
-            cause.push_str(&format!("\nevent {}: {}", event.reason, event.message));
-        }
-        if let Some(log) = diagnosis.log.as_ref().filter(|log| !log.lines.is_empty()) {
-            let run = if log.previous { "previous run of " } else { "" };
-            cause.push_str(&format!("\nlog of {run}pod `{}`:", log.pod));
-            for line in &log.lines {
-                cause.push_str(&format!("\n  {line}"));
-            }
-        }
-        trouble = trouble.because(mask.text(&cause));
+    let diagnoses = diagnoses.into_iter().map(|diagnosis| hidden(diagnosis, mask)).collect();
+    Some(NotReady { trouble: Trouble::new(mask.text(&message)), diagnoses })
+}
+
+/// A diagnosis without secrets: what an application logs, and what a kubelet quotes, may hold some.
+fn hidden(mut diagnosis: Diagnosis, mask: &Mask) -> Diagnosis {
+    diagnosis.message = mask.text(&diagnosis.message);
+    for event in &mut diagnosis.events {
+        event.message = mask.text(&event.message);
     }
-    Some(trouble)
+    if let Some(log) = &mut diagnosis.log {
+        log.lines.iter_mut().for_each(|line| *line = mask.text(line));
+    }
+    if let Some(exit) = &mut diagnosis.exit {
+        exit.message = mask.text(&exit.message);
+    }
+    diagnosis
 }
