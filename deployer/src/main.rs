@@ -1,2 +1,25 @@
-//! deployer
-fn main() {}
+//! `deployer`: pushes a directory of manifests per cluster to the clusters of a folder of kubeconfigs.
+
+mod args;
+mod configs;
+mod fleet;
+mod input;
+mod parse;
+mod progress;
+mod run;
+mod signals;
+mod tell;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use cli::Printer;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    let output = &args.deploy.output;
+    let dumb = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::var("TERM").is_ok_and(|term| term == "dumb");
+    let printer = Printer::new(output.format(), output.quiet, dumb);
+    cli::run(&printer, |printer| run::run(args, printer))
+}

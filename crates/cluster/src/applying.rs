@@ -5,8 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::future::BoxFuture;
 use futures::stream;
+use futures::{FutureExt as _, StreamExt as _};
 use manifest::{ObjectRef, Selector};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -100,18 +101,17 @@ impl<'a> Applying<'a> {
 
     /// Writes objects side by side.
     async fn write(&mut self, indices: &[usize]) {
-        let mut jobs = Vec::new();
-        for index in indices {
-            let object = &self.plan.objects[*index];
+        let (connection, options, run) = (self.connection, self.options, self.run);
+        let mut jobs: Vec<BoxFuture<'_, (usize, (ObjectResult, Option<Written>))>> = Vec::new();
+        for index in indices.iter().copied() {
+            let object = &self.plan.objects[index];
             match self.without_writing(object) {
-                Some(result) => self.settle(*index, result),
-                None => jobs.push((*index, object)),
+                Some(result) => self.settle(index, result),
+                None => jobs
+                    .push(async move { (index, write_one(connection, object, options, run).await) }.boxed()),
             }
         }
-        let (connection, options, run) = (self.connection, self.options, self.run);
-        let mut done = stream::iter(jobs)
-            .map(|(index, object)| async move { (index, write_one(connection, object, options, run).await) })
-            .buffer_unordered(self.options.cluster_concurrency);
+        let mut done = stream::iter(jobs).buffer_unordered(self.options.cluster_concurrency);
         let mut finished = Vec::new();
         while let Some((index, (result, written))) = done.next().await {
             emit(connection, &self.plan.objects[index].wanted.object, &result);

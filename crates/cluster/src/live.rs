@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::StreamExt as _;
+use futures::future::BoxFuture;
 use futures::stream;
+use futures::{FutureExt as _, StreamExt as _};
 use serde_json::Value;
 
 use crate::connect::{Call, CallError, Connection};
@@ -74,26 +75,27 @@ pub(crate) async fn read(
             by_kind.entry(&object.resource).or_default().push(object);
         }
     }
-    let first: Vec<_> = by_kind
-        .iter()
-        .map(|(resource, objects)| first_read(connection, resource, objects, labelled))
-        .collect();
+    let mut reads: Vec<Read<'_>> = Vec::new();
+    for (resource, objects) in &by_kind {
+        reads.push(first_read(connection, resource, objects, labelled).boxed());
+    }
     let mut live = Live::default();
-    collect(&mut live, first).await?;
-    let second: Vec<_> = by_kind
-        .iter()
-        .filter(|(resource, objects)| objects.len() > 1 || resource.kind == "Job")
-        .flat_map(|(resource, objects)| missing(&live, resource, objects))
-        .map(|(resource, namespace, names)| second_read(connection, resource, namespace, names))
-        .collect();
-    collect(&mut live, second).await?;
+    collect(&mut live, reads).await?;
+    let mut reads: Vec<Read<'_>> = Vec::new();
+    for (resource, objects) in &by_kind {
+        if objects.len() > 1 || resource.kind == "Job" {
+            for (namespace, names) in missing(&live, objects) {
+                reads.push(second_read(connection, resource, namespace, names).boxed());
+            }
+        }
+    }
+    collect(&mut live, reads).await?;
     Ok(live)
 }
 
-async fn collect<F>(live: &mut Live, reads: Vec<F>) -> Result<(), CallError>
-where
-    F: Future<Output = Result<(Resource, Vec<Value>), CallError>>,
-{
+type Read<'a> = BoxFuture<'a, Result<(Resource, Vec<Value>), CallError>>;
+
+async fn collect(live: &mut Live, reads: Vec<Read<'_>>) -> Result<(), CallError> {
     let mut results = stream::iter(reads).buffer_unordered(WIDTH);
     while let Some(result) = results.next().await {
         let (resource, objects) = result?;
@@ -137,17 +139,13 @@ async fn first_read(
     }
 }
 
-/// What the first read did not find, by kind and namespace.
-fn missing<'a>(
-    live: &Live,
-    resource: &'a Resource,
-    objects: &[&'a Wanted],
-) -> Vec<(&'a Resource, Option<&'a str>, Vec<&'a str>)> {
+/// What the first read did not find, by namespace.
+fn missing<'a>(live: &Live, objects: &[&'a Wanted]) -> Vec<(Option<&'a str>, Vec<&'a str>)> {
     let mut missing: BTreeMap<Option<&str>, Vec<&str>> = BTreeMap::new();
     for object in objects.iter().filter(|object| live.get(object).is_none()) {
         missing.entry(object.object.namespace.as_deref()).or_default().push(&object.object.name);
     }
-    missing.into_iter().map(|(namespace, names)| (resource, namespace, names)).collect()
+    missing.into_iter().collect()
 }
 
 async fn second_read(
@@ -162,8 +160,11 @@ async fn second_read(
         return Ok((resource, found));
     }
     let mut found = Vec::new();
-    let mut reads = stream::iter(names.into_iter().map(|name| get(connection, resource, namespace, name)))
-        .buffer_unordered(FEW);
+    let mut reads: Vec<Read<'_>> = Vec::new();
+    for name in names {
+        reads.push(get(connection, resource, namespace, name).boxed());
+    }
+    let mut reads = stream::iter(reads).buffer_unordered(FEW);
     while let Some(result) = reads.next().await {
         found.extend(result?.1);
     }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::StreamExt as _;
+use futures::future::BoxFuture;
 use futures::stream;
+use futures::{FutureExt as _, StreamExt as _};
 use manifest::{Object, ObjectRef, Selector};
 use serde_json::Value;
 
@@ -78,18 +79,18 @@ pub(crate) async fn plan(
         }
         asked.push((index, object));
     }
-    let results: Vec<(usize, PlannedObject)> = stream::iter(asked)
-        .map(|(index, object)| {
-            let new_scope = object.wanted.object.namespace.as_ref().is_some_and(|ns| new_namespaces.contains(ns))
-                || own_kinds.is_absent(&object.wanted);
-            async move { (index, ask(connection, object, new_scope, options, &run.mask).await) }
-        })
-        .buffer_unordered(options.cluster_concurrency)
-        .collect()
-        .await;
-    for (index, object) in results {
+    let mut questions: Vec<BoxFuture<'_, (usize, PlannedObject)>> = Vec::new();
+    for (index, object) in asked {
+        let new_scope = object.wanted.object.namespace.as_ref().is_some_and(|ns| new_namespaces.contains(ns))
+            || own_kinds.is_absent(&object.wanted);
+        questions
+            .push(async move { (index, ask(connection, object, new_scope, options, &run.mask).await) }.boxed());
+    }
+    let mut answers = stream::iter(questions).buffer_unordered(options.cluster_concurrency);
+    while let Some((index, object)) = answers.next().await {
         planned[index] = object;
     }
+    drop(answers);
     Ok(Plan { objects: planned, unplanned, deletions })
 }
 

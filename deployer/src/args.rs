@@ -1,0 +1,368 @@
+//! The command line: every flag has an environment variable; those of the original kit keep their names and meaning.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+
+use crate::parse;
+
+/// Pushes a directory of manifests per cluster to the clusters of a folder of kubeconfigs.
+///
+/// Without a command it deploys: reads `<manifests-dir>/<cluster>/**/*.{yaml,yml,json}`, compares with what each cluster holds,
+/// writes what differs (server-side apply, in a sound order), waits until it runs, and says what happened. What is already as
+/// wanted is not written again.
+///
+/// Exit codes: 0 done, also when there was nothing to do; 1 failed; 2 invalid input, nothing was touched; 3 there are changes (with
+/// --detailed-exitcode); 4 some clusters succeeded and some failed; 5 refused by a guard; 130, 143 interrupted.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, max_term_width = 110)]
+pub(crate) struct Args {
+    /// What to do instead of deploying.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) deploy: DeployArgs,
+}
+
+/// What to do instead of deploying.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the clusters that the kubeconfigs name, and whether there are manifests for them; connects to none.
+    Clusters(ClustersArgs),
+}
+
+/// `deployer clusters`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ClustersArgs {
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+    /// Directory of manifests, one directory per cluster.
+    #[arg(short, long, env = "MANIFESTS_DIR", value_name = "DIR")]
+    pub(crate) manifests_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Which clusters, and how they are reached.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Clusters")]
+pub(crate) struct ReachArgs {
+    /// Kubeconfigs: a directory, a file or a glob (`configs/**/kubeconfig`). A cluster is called by the top-level `metadata.name` of
+    /// its kubeconfig, else by the cluster of the current context, else by the file.
+    #[arg(short, long, env = "CONFIGS", value_name = "DIR|GLOB")]
+    pub(crate) configs: Option<String>,
+    /// Take every context of a kubeconfig for a cluster, not only the current one.
+    #[arg(long, env = "KIT_ALL_CONTEXTS", value_parser = parse::boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    pub(crate) all_contexts: bool,
+    /// The cluster that this process runs in, under this name, by the pod's service account.
+    #[arg(long, env = "KIT_IN_CLUSTER", value_name = "NAME")]
+    pub(crate) in_cluster: Option<String>,
+    /// Only these clusters: names or globs, repeated or separated by commas.
+    #[arg(long, env = "KIT_CLUSTER", value_name = "NAME", value_delimiter = ',')]
+    pub(crate) cluster: Vec<String>,
+    /// Only the clusters that a JSON document lists, as `deploymentizer --output json` prints it; `-` is stdin.
+    #[arg(long, env = "KIT_CLUSTERS_FROM", value_name = "FILE")]
+    pub(crate) clusters_from: Option<PathBuf>,
+    /// Clusters at a time.
+    #[arg(long, env = "KIT_CONCURRENCY", default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) concurrency: u16,
+    /// Requests at a time per cluster.
+    #[arg(long, env = "KIT_CLUSTER_CONCURRENCY", default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) cluster_concurrency: u16,
+    /// How long a cluster may take in all.
+    #[arg(long, env = "KIT_TIMEOUT", default_value = "30m", value_name = "TIME", value_parser = parse::duration)]
+    pub(crate) timeout: Duration,
+    /// How long a TCP connection may take.
+    #[arg(long, env = "KIT_CONNECT_TIMEOUT", default_value = "10s", value_name = "TIME", value_parser = parse::duration)]
+    pub(crate) connect_timeout: Duration,
+    /// How long one answer may take.
+    #[arg(long, env = "KIT_REQUEST_TIMEOUT", default_value = "30s", value_name = "TIME", value_parser = parse::duration)]
+    pub(crate) request_timeout: Duration,
+    /// How long a credential plugin may take.
+    #[arg(long, env = "KIT_PLUGIN_TIMEOUT", default_value = "60s", value_name = "TIME", value_parser = parse::duration)]
+    pub(crate) plugin_timeout: Duration,
+    /// Tries of a request that the server or the network fails.
+    #[arg(long, env = "BACKOFF_FAIL_AFTER", default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) backoff_fail_after: u32,
+    /// Pause after the first failed try (milliseconds, or with a unit); doubles.
+    #[arg(long, env = "BACKOFF_INITIAL_DELAY", default_value = "200", value_name = "MS", value_parser = parse::milliseconds)]
+    pub(crate) backoff_initial_delay: Duration,
+    /// Longest pause between tries (milliseconds, or with a unit).
+    #[arg(long, env = "BACKOFF_MAX_DELAY", default_value = "10000", value_name = "MS", value_parser = parse::milliseconds)]
+    pub(crate) backoff_max_delay: Duration,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct OutputArgs {
+    /// Form of the result on stdout.
+    #[arg(short, long, env = "KIT_OUTPUT", value_enum, default_value = "text", value_name = "FORM")]
+    output: Output,
+    /// Nothing on stderr but warnings and errors.
+    #[arg(short, long, env = "KIT_QUIET", value_parser = parse::boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    pub(crate) quiet: bool,
+    /// Everything that happens on stderr, object by object.
+    #[arg(long, env = "DEBUG", value_parser = parse::boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    pub(crate) debug: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Output {
+    /// For people.
+    Text,
+    /// One JSON document at the end.
+    Json,
+    /// One JSON document per event, as it happens.
+    Ndjson,
+}
+
+impl OutputArgs {
+    pub(crate) fn format(&self) -> cli::Format {
+        match self.output {
+            Output::Text => cli::Format::Text,
+            Output::Json => cli::Format::Json,
+            Output::Ndjson => cli::Format::Ndjson,
+        }
+    }
+}
+
+/// `deployer`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DeployArgs {
+    /// Directory of manifests, one directory per cluster.
+    #[arg(short, long, env = "MANIFESTS_DIR", value_name = "DIR", help_heading = "Manifests")]
+    pub(crate) manifests_dir: Option<PathBuf>,
+    /// Directory of Namespace manifests, one directory per cluster; written before everything else.
+    #[arg(short, long, env = "NAMESPACES_DIR", value_name = "DIR", help_heading = "Manifests")]
+    pub(crate) namespaces_dir: Option<PathBuf>,
+    /// Only manifests with these labels: `app=api,tier in (web, edge),!canary`.
+    #[arg(short = 'l', long, env = "SELECTOR", value_name = "SELECTOR", help_heading = "Manifests")]
+    pub(crate) selector: Option<String>,
+    /// The resource that is deployed: becomes the labels `resource` and `app.kubernetes.io/name` where they are not set.
+    #[arg(long, env = "RESOURCE", value_name = "NAME", help_heading = "Manifests")]
+    pub(crate) resource: Option<String>,
+    /// Go on where a kubeconfig has no manifests, or manifests have no kubeconfig.
+    #[arg(long, env = "KIT_ALLOW_MISSING", value_parser = parse::boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Manifests")]
+    pub(crate) allow_missing: bool,
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+    #[command(flatten)]
+    pub(crate) mark: MarkArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) retired: RetiredArgs,
+}
+
+/// What is changed, and what is not.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Changes")]
+pub(crate) struct ChangeArgs {
+    /// Show what would change, and change nothing.
+    #[arg(short, long, env = "DRY_RUN", value_parser = parse::boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    pub(crate) dry_run: bool,
+    /// Show what changes in a real deploy too.
+    #[arg(long, env = "DIFF", value_parser = parse::boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    pub(crate) diff: bool,
+    /// Exit with 3 instead of 0 if there are, or in a deploy were, changes.
+    #[arg(long, env = "KIT_DETAILED_EXITCODE", value_parser = parse::boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    pub(crate) detailed_exitcode: bool,
+    /// Create what is not there, and leave what is as it is.
+    #[arg(long, env = "CREATE_ONLY", value_parser = parse::boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    pub(crate) create_only: bool,
+    /// Write also what is unchanged.
+    #[arg(long, env = "FORCE", value_parser = parse::boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    pub(crate) force: bool,
+    /// Take fields that other managers own.
+    #[arg(long, env = "KIT_FORCE_CONFLICTS", value_parser = parse::boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    pub(crate) force_conflicts: bool,
+    /// Delete objects of this kind and create them again where a field that cannot be changed differs; repeated or separated by
+    /// commas.
+    #[arg(long, env = "KIT_RECREATE", value_name = "KIND", value_delimiter = ',')]
+    pub(crate) recreate: Vec<String>,
+    /// Earlier runs of a Job that are kept.
+    #[arg(long, env = "KIT_JOB_HISTORY", default_value_t = 3, value_name = "N")]
+    pub(crate) job_history: usize,
+    /// Send manifests as they are, without kit's labels and annotations.
+    #[arg(long, env = "RAW", value_parser = parse::boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    pub(crate) raw: bool,
+}
+
+/// What is waited for.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Waiting")]
+pub(crate) struct WaitArgs {
+    /// Wait until what was written runs.
+    #[arg(long, env = "AVAILABLE_ENABLED", value_parser = parse::boolean, num_args = 0..=1, default_missing_value = "true", default_value = "true", action = ArgAction::Set, hide_possible_values = true, value_name = "BOOL")]
+    pub(crate) available_enabled: bool,
+    /// Wait also for what was not written.
+    #[arg(long, env = "AVAILABLE_ALL", value_parser = parse::boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    pub(crate) available_all: bool,
+    /// Fail if something does not run in the end.
+    #[arg(long, env = "AVAILABLE_REQUIRED", value_parser = parse::boolean, num_args = 0..=1, default_missing_value = "true", default_value = "true", action = ArgAction::Set, hide_possible_values = true, value_name = "BOOL")]
+    pub(crate) available_required: bool,
+    /// How long to wait for it.
+    #[arg(long, env = "AVAILABLE_TIMEOUT", default_value = "600", value_name = "TIME", value_parser = parse::duration)]
+    pub(crate) available_timeout: Duration,
+    /// Look for crashes, images that cannot be pulled and the like, and fail early.
+    #[arg(long, env = "AVAILABLE_HEALTH_CHECK", value_parser = parse::boolean, num_args = 0..=1, default_missing_value = "true", default_value = "true", action = ArgAction::Set, hide_possible_values = true, value_name = "BOOL")]
+    pub(crate) available_health_check: bool,
+    /// How long such a problem may last.
+    #[arg(long, env = "AVAILABLE_HEALTH_CHECK_GRACE_PERIOD", default_value = "10", value_name = "TIME", value_parser = parse::duration)]
+    pub(crate) available_health_check_grace_period: Duration,
+    /// How often such a problem may happen.
+    #[arg(long, env = "AVAILABLE_HEALTH_CHECK_THRESHOLD", default_value_t = 0, value_name = "N")]
+    pub(crate) available_health_check_threshold: i64,
+    /// Reasons that never fail a deploy: `Unhealthy,FailedScheduling`, or a JSON array.
+    #[arg(long, env = "AVAILABLE_HEALTH_CHECK_IGNORED_ERRORS", default_value = "", hide_default_value = true, value_name = "REASONS")]
+    pub(crate) available_health_check_ignored_errors: String,
+    /// Say regularly on stderr what is waited for, so that a CI system does not take silence for death.
+    #[arg(long, env = "AVAILABLE_KEEP_ALIVE", value_parser = parse::boolean, num_args = 0..=1, default_missing_value = "true", default_value = "true", action = ArgAction::Set, hide_possible_values = true, value_name = "BOOL")]
+    pub(crate) available_keep_alive: bool,
+    /// How often.
+    #[arg(long, env = "AVAILABLE_KEEP_ALIVE_INTERVAL", default_value = "30", value_name = "TIME", value_parser = parse::duration)]
+    pub(crate) available_keep_alive_interval: Duration,
+    /// Pause between looks at dependencies that are not part of the deploy.
+    #[arg(long, env = "DEPENDENCY_WAIT", default_value = "3", value_name = "TIME", value_parser = parse::duration)]
+    pub(crate) dependency_wait: Duration,
+    /// How long to wait for the objects that a `kit-deployer/dependency-selector` selects.
+    #[arg(long, env = "DEPENDENCY_TIMEOUT", default_value = "600", value_name = "TIME", value_parser = parse::duration)]
+    pub(crate) dependency_timeout: Duration,
+    /// Lines of a failed container's log to show.
+    #[arg(long, env = "KIT_LOG_LINES", default_value_t = 10, value_name = "N")]
+    pub(crate) log_lines: u32,
+}
+
+/// What is written on objects.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Marks")]
+pub(crate) struct MarkArgs {
+    /// Commit that is deployed: becomes the annotation `kit-deployer/commit`.
+    #[arg(short, long, env = "CI_COMMIT_ID", value_name = "SHA")]
+    pub(crate) sha: Option<String>,
+    /// Id of the run: becomes the annotation `deployment.invision/uuid`.
+    #[arg(long, env = "UUID", value_name = "ID")]
+    pub(crate) uuid: Option<String>,
+    /// Id of the deploy: becomes the label `id`.
+    #[arg(long, alias = "deployId", env = "DEPLOY_ID", value_name = "ID")]
+    pub(crate) deploy_id: Option<String>,
+    /// How workloads are replaced.
+    #[arg(long, env = "STRATEGY", value_enum, default_value = "rolling-update", value_name = "NAME")]
+    pub(crate) strategy: Strategy,
+    /// Say that this is a rollback.
+    #[arg(long, env = "IS_ROLLBACK", value_parser = parse::boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    pub(crate) is_rollback: bool,
+}
+
+/// How workloads are replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Strategy {
+    /// In place, as Kubernetes does it; existing Services follow when the new pods run.
+    RollingUpdate,
+}
+
+impl Strategy {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::RollingUpdate => "rolling-update",
+        }
+    }
+}
+
+/// Flags of the original kit that have no effect here: accepted, and answered with what took their place.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct RetiredArgs {
+    #[arg(long, env = "API_VERSION", hide = true)]
+    api_version: Option<String>,
+    #[arg(long, env = "AVAILABLE_POLLING_INTERVAL", hide = true)]
+    available_polling_interval: Option<String>,
+    #[arg(long, env = "GITHUB_ENABLED", hide = true)]
+    github_enabled: Option<String>,
+    #[arg(long, env = "GITHUB_AUTH_TOKEN", hide = true, hide_env_values = true)]
+    github_token: Option<String>,
+    #[arg(long, env = "GITHUB_USER", hide = true)]
+    github_user: Option<String>,
+    #[arg(long, env = "GITHUB_REPO", hide = true)]
+    github_repo: Option<String>,
+    #[arg(long, env = "BACKUP_ENABLED", hide = true)]
+    backup_enabled: Option<String>,
+    #[arg(long, alias = "save-foramt", env = "SAVE_FORMAT", hide = true)]
+    save_format: Option<String>,
+    #[arg(long, env = "AWS_BUCKET", hide = true)]
+    aws_bucket: Option<String>,
+    #[arg(long, env = "ELROY_ENABLED", hide = true)]
+    elroy_enabled: Option<String>,
+    #[arg(long, env = "ELROY_URL", hide = true)]
+    elroy_url: Option<String>,
+    #[arg(long, env = "ELROY_SECRET", hide = true, hide_env_values = true)]
+    elroy_secret: Option<String>,
+    #[arg(long, env = "WATCHER_UPDATE_BLACKLIST", hide = true)]
+    watcher_update_blacklist: Option<String>,
+}
+
+impl RetiredArgs {
+    /// What to say about those that were given and asked for something.
+    pub(crate) fn explanations(&self) -> Vec<String> {
+        let asked = |value: &Option<String>| {
+            value.as_deref().is_some_and(|value| !value.is_empty() && parse::boolean(value) != Ok(false))
+        };
+        let mut lines = Vec::new();
+        let mut say = |value: &Option<String>, flag: &str, instead: &str| {
+            if asked(value) {
+                lines.push(format!("`--{flag}` has no effect: {instead}"));
+            }
+        };
+        say(&self.api_version, "api-version", "each manifest names its own `apiVersion`");
+        say(
+            &self.available_polling_interval,
+            "available-polling-interval",
+            "objects are watched, so that a change is seen at once",
+        );
+        say(&self.github_enabled, "github-enabled", "older commits are told from newer ones by git itself, without GitHub");
+        say(&self.backup_enabled, "backup-enabled", "the manifests repository is the backup");
+        say(&self.elroy_enabled, "elroy-enabled", "Elroy was a service of the original's owner; use `--output ndjson`");
+        say(&self.watcher_update_blacklist, "watcher-update-blacklist", "it belonged to Elroy");
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_an_environment_variable() {
+        let command = Args::command();
+        let without: Vec<_> = command
+            .get_arguments()
+            .filter(|arg| arg.get_env().is_none() && !["help", "version"].contains(&arg.get_id().as_str()))
+            .map(|arg| arg.get_id().to_string())
+            .collect();
+        assert_eq!(without, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_flag_of_the_original_that_asks_for_nothing_is_not_mentioned() {
+        let retired = RetiredArgs {
+            github_enabled: Some("false".into()),
+            api_version: Some("v1".into()),
+            ..RetiredArgs::default()
+        };
+        assert_eq!(
+            retired.explanations(),
+            ["`--api-version` has no effect: each manifest names its own `apiVersion`"]
+        );
+    }
+}

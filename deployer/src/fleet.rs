@@ -1,0 +1,84 @@
+//! All clusters, a bounded number at a time. A cluster that fails, or a bug that hits one, is a value among the others.
+
+use std::sync::Arc;
+
+use cluster::connect::{Plugins, Target};
+use cluster::events::{Event, Events};
+use cluster::outcome::{ClusterOutcome, ClusterState, Counts, Trouble};
+use cluster::rollout::{self, RolloutOptions, Run};
+use futures::StreamExt as _;
+use futures::stream;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::input::Manifests;
+
+/// What all clusters of a run have in common.
+pub(crate) struct Fleet {
+    pub(crate) manifests: Manifests,
+    pub(crate) options: RolloutOptions,
+    pub(crate) plugins: Plugins,
+    pub(crate) run: Run,
+    pub(crate) concurrency: usize,
+}
+
+/// Deploys to all `targets`; the outcomes are in their order.
+pub(crate) async fn deploy(fleet: Fleet, targets: Vec<Target>, events: UnboundedSender<Event>) -> Vec<ClusterOutcome> {
+    let concurrency = fleet.concurrency;
+    let fleet = Arc::new(fleet);
+    let mut outcomes: Vec<(usize, ClusterOutcome)> = stream::iter(targets.into_iter().enumerate())
+        .map(|(index, target)| {
+            let (fleet, events) = (fleet.clone(), events.clone());
+            async move {
+                let name = target.name.clone();
+                // A task of its own: clusters run on all cores, and a panic stays inside.
+                let task = tokio::spawn(async move { one(&fleet, &target, events).await });
+                let outcome = task.await.unwrap_or_else(|error| {
+                    let trouble = Trouble::new("this is a bug in deployer")
+                        .because(error.to_string())
+                        .hint("please report it with the output of `--debug`");
+                    failed(name, trouble)
+                });
+                (index, outcome)
+            }
+        })
+        .buffer_unordered(concurrency)
+        .collect()
+        .await;
+    outcomes.sort_by_key(|(index, _)| *index);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+async fn one(fleet: &Arc<Fleet>, target: &Target, events: UnboundedSender<Event>) -> ClusterOutcome {
+    let events = Events::new(target.name.clone(), events);
+    let reader = (fleet.clone(), target.name.clone());
+    let objects = tokio::task::spawn_blocking(move || reader.0.manifests.load(&reader.1)).await;
+    let objects = match objects {
+        Ok(Ok(objects)) => objects,
+        // They were right when they were checked.
+        Ok(Err(errors)) => {
+            let mut trouble = Trouble::new("the manifests have changed meanwhile");
+            for error in errors {
+                trouble = trouble.because(error.to_string());
+            }
+            return failed(target.name.clone(), trouble);
+        }
+        Err(error) => return failed(target.name.clone(), Trouble::new(error.to_string())),
+    };
+    rollout::deploy(target, &objects, &fleet.options, &fleet.plugins, &fleet.run, events).await
+}
+
+fn failed(cluster: manifest::ClusterName, trouble: Trouble) -> ClusterOutcome {
+    ClusterOutcome {
+        cluster,
+        state: ClusterState::Failed,
+        counts: Counts::default(),
+        trouble: Some(trouble),
+        objects: Vec::new(),
+        changes: Vec::new(),
+        warnings: Vec::new(),
+        seconds: 0.0,
+        requests: 0,
+        bytes_sent: 0,
+        bytes_received: 0,
+    }
+}

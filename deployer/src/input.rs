@@ -1,0 +1,161 @@
+//! The manifests of a fleet: everything is parsed and checked before the first connection, and nothing of it is kept; a cluster's
+//! objects are read again when its turn comes, so that memory grows with what is in flight.
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use cli::{Exit, Failure, Problem};
+use cluster::connect::Target;
+use manifest::{ClusterName, LoadError, Object, Selector};
+
+/// Where the manifests are and which of them are meant.
+#[derive(Clone, Debug)]
+pub(crate) struct Manifests {
+    pub(crate) dir: PathBuf,
+    pub(crate) namespaces: Option<PathBuf>,
+    pub(crate) selector: Selector,
+}
+
+impl Manifests {
+    /// The objects for `cluster`, Namespaces of `--namespaces-dir` first.
+    pub(crate) fn load(&self, cluster: &ClusterName) -> Result<Vec<Object>, Vec<LoadError>> {
+        let mut objects = Vec::new();
+        let mut errors = Vec::new();
+        let namespaces = self.namespaces.as_ref().map(|dir| dir.join(cluster.as_str()));
+        let dirs = [namespaces, Some(self.dir.join(cluster.as_str()))];
+        for dir in dirs.into_iter().flatten().filter(|dir| dir.is_dir()) {
+            match manifest::load_dir(&dir) {
+                Ok(found) => {
+                    for object in found {
+                        let same = objects.iter().find(|other: &&Object| other.reference() == object.reference());
+                        match same {
+                            // A Namespace may be in both directories, as long as they agree.
+                            Some(other) if other.value == object.value => {}
+                            Some(other) => errors.push(LoadError::Duplicate {
+                                object: object.reference(),
+                                first: other.place.clone(),
+                                second: object.place,
+                            }),
+                            None => objects.push(object),
+                        }
+                    }
+                }
+                Err(found) => errors.extend(found),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        objects.retain(|object| self.selector.matches(object.labels()));
+        Ok(objects)
+    }
+
+    /// Checks the manifests of all `targets`.
+    pub(crate) fn check(&self, targets: &[Target]) -> Result<(), Failure> {
+        let mut problems = Vec::new();
+        for target in targets {
+            if let Err(errors) = self.load(&target.name) {
+                problems.extend(errors.iter().map(problem));
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(Failure::all(Exit::Invalid, problems)) }
+    }
+}
+
+pub(crate) fn problem(error: &LoadError) -> Problem {
+    Problem::from_error(error).maybe_hint(error.hint())
+}
+
+/// The targets that there are manifests for. What has no counterpart is an error, unless `allow_missing`.
+pub(crate) fn pair(
+    targets: Vec<Target>,
+    manifests: &Path,
+    only: impl Fn(&ClusterName) -> bool,
+    allow_missing: bool,
+) -> Result<Vec<Target>, Failure> {
+    let dirs = cluster_dirs(manifests)?;
+    let names: BTreeSet<String> = targets.iter().map(|target| target.name.to_string()).collect();
+    let mut problems = Vec::new();
+    for dir in dirs.iter().filter(|dir| !names.contains(*dir)) {
+        if dir.parse().is_ok_and(|name| only(&name)) {
+            problems.push(
+                Problem::new(format!("there are manifests for a cluster that no kubeconfig names: `{dir}`"))
+                    .hint(format!("add its kubeconfig, or remove {}, or `--allow-missing`", manifests.join(dir).display())),
+            );
+        }
+    }
+    for target in targets.iter().filter(|target| !dirs.contains(target.name.as_str())) {
+        problems.push(
+            Problem::new(format!("there are no manifests for a cluster: `{}`", target.name)).hint(format!(
+                "expected a directory {}, for the kubeconfig {}; or `--allow-missing`",
+                manifests.join(target.name.as_str()).display(),
+                target.origin()
+            )),
+        );
+    }
+    if !problems.is_empty() && !allow_missing {
+        return Err(Failure::all(Exit::Invalid, problems));
+    }
+    let paired: Vec<Target> =
+        targets.into_iter().filter(|target| dirs.contains(target.name.as_str())).collect();
+    if paired.is_empty() {
+        return Err(Failure::invalid(
+            Problem::new("no cluster has both a kubeconfig and manifests").hint(format!("ls {}", manifests.display())),
+        ));
+    }
+    Ok(paired)
+}
+
+fn cluster_dirs(manifests: &Path) -> Result<BTreeSet<String>, Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::invalid(
+            Problem::from_error(&error).context(format!("cannot read the manifests: `{}`", manifests.display())),
+        )
+    };
+    let mut dirs = BTreeSet::new();
+    for entry in std::fs::read_dir(manifests).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().is_dir() && !name.starts_with('.') {
+            dirs.insert(name);
+        }
+    }
+    Ok(dirs)
+}
+
+/// The clusters that a document of `deploymentizer --output json` names: `{"clusters": [{"name": "eu-1"}, ...]}`, or a list of
+/// names.
+pub(crate) fn clusters_from(path: &Path) -> Result<BTreeSet<ClusterName>, Failure> {
+    let shown = path.display();
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().read_to_string(&mut text).map(|_| ())
+    } else {
+        std::fs::read_to_string(path).map(|found| text = found)
+    };
+    read.map_err(|error| {
+        Failure::invalid(Problem::from_error(&error).context(format!("cannot read the list of clusters: `{shown}`")))
+    })?;
+    let invalid = |problem: String| {
+        Failure::invalid(
+            Problem::new(format!("not a list of clusters: `{shown}`: {problem}"))
+                .hint("deploymentizer --output json | deployer --clusters-from -"),
+        )
+    };
+    let document: serde_json::Value = serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+    let list = document.get("clusters").unwrap_or(&document);
+    let names = match list {
+        serde_json::Value::Array(items) => items
+            .iter()
+            .map(|item| item.as_str().or_else(|| item["name"].as_str()).map(str::to_owned))
+            .collect::<Option<Vec<_>>>(),
+        serde_json::Value::Object(map) => Some(map.keys().cloned().collect()),
+        _ => None,
+    };
+    names
+        .ok_or_else(|| invalid("expected `clusters`, a list of names".into()))?
+        .iter()
+        .map(|name| name.parse().map_err(|error: manifest::ClusterNameError| invalid(error.to_string())))
+        .collect()
+}

@@ -1,0 +1,255 @@
+//! `deployer`, from its arguments to its exit code: load, plan, act, tell.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use cli::{Exit, Failure, Format, Printer, Problem};
+use cluster::connect::{ConnectOptions, Plugins, ProxyEnvironment, RetryPolicy, Target};
+use cluster::health::HealthOptions;
+use cluster::outcome::{ClusterOutcome, ClusterState};
+use cluster::plan::{Marks, Mask, PlanOptions};
+use cluster::rollout::{Extent, RolloutOptions, Run, Waiting};
+use cluster::stop::Stop;
+use manifest::Selector;
+use serde::Serialize;
+use tokio::sync::Semaphore;
+
+use crate::args::{Args, ChangeArgs, ClustersArgs, Command, DeployArgs, ReachArgs};
+use crate::configs::{self, ClusterFilter};
+use crate::fleet::{self, Fleet};
+use crate::input::{self, Manifests};
+use crate::parse;
+use crate::progress::{self, Narration};
+use crate::signals::Interrupted;
+use crate::tell::{self, Mood};
+
+/// Writes in flight over all clusters: what one process, its sockets and its memory can bear.
+const WRITES: usize = 256;
+
+pub(crate) fn run(args: Args, printer: &Printer) -> Result<Exit, Failure> {
+    match args.command {
+        Some(Command::Clusters(args)) => clusters(&args),
+        None => deploy(&args.deploy, printer),
+    }
+}
+
+fn deploy(args: &DeployArgs, printer: &Printer) -> Result<Exit, Failure> {
+    for line in args.retired.explanations() {
+        printer.warn(&line);
+    }
+    let (targets, manifests) = load(args)?;
+    manifests.check(&targets)?;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(Problem::from_error(&error).context("cannot start")))?;
+    let interrupted = Interrupted::default();
+    let outcomes = runtime.block_on(act(args, targets, manifests, &interrupted, printer))?;
+    // Whatever still hangs in a resolver or a pipe is not waited for.
+    runtime.shutdown_background();
+
+    let exit = exit_code(&outcomes, &args.change, &interrupted);
+    tell(args, printer, &outcomes, exit);
+    Ok(exit)
+}
+
+/// Everything that can be known before the first connection.
+fn load(args: &DeployArgs) -> Result<(Vec<Target>, Manifests), Failure> {
+    let Some(dir) = args.manifests_dir.clone() else {
+        return Err(Failure::invalid(
+            Problem::new("there is nothing to deploy: `--manifests-dir` is missing")
+                .hint("--manifests-dir DIR, with a directory per cluster (or set `MANIFESTS_DIR`)"),
+        ));
+    };
+    let selector: Selector =
+        args.selector.as_deref().unwrap_or_default().parse().map_err(|error: manifest::SelectorError| {
+            Failure::invalid(Problem::from_error(&error).context("`--selector` cannot be read"))
+        })?;
+    let targets = configs::targets(&args.reach)?;
+    let filter = ClusterFilter::new(&args.reach.cluster)?;
+    let listed = args.reach.clusters_from.as_deref().map(input::clusters_from).transpose()?;
+    let wanted = |name: &manifest::ClusterName| {
+        filter.takes(name) && listed.as_ref().is_none_or(|listed| listed.contains(name))
+    };
+    let targets: Vec<Target> = targets.into_iter().filter(|target| wanted(&target.name)).collect();
+    let targets = input::pair(targets, &dir, wanted, args.allow_missing)?;
+    Ok((targets, Manifests { dir, namespaces: args.namespaces_dir.clone(), selector }))
+}
+
+async fn act(
+    args: &DeployArgs,
+    targets: Vec<Target>,
+    manifests: Manifests,
+    interrupted: &Interrupted,
+    printer: &Printer,
+) -> Result<Vec<ClusterOutcome>, Failure> {
+    let (switch, stop) = Stop::new();
+    let speaker = *printer;
+    interrupted
+        .listen(switch, move |line| speaker.say(line))
+        .map_err(|error| Failure::failed(Problem::from_error(&error).context("cannot listen for signals")))?;
+    let (events, heard) = tokio::sync::mpsc::unbounded_channel();
+    let narration = Narration {
+        debug: args.output.debug,
+        keep_alive: args.wait.available_keep_alive.then_some(args.wait.available_keep_alive_interval),
+    };
+    let narrator = tokio::spawn(progress::narrate(heard, *printer, narration));
+    let fleet = Fleet {
+        manifests,
+        options: rollout_options(args),
+        plugins: Plugins::new(args.reach.plugin_timeout),
+        run: Run { mask: Mask::new(), stop, writes: Arc::new(Semaphore::new(WRITES)) },
+        concurrency: usize::from(args.reach.concurrency),
+    };
+    let outcomes = fleet::deploy(fleet, targets, events).await;
+    // The narrator ends with the last sender; a bug in it is not the deploy's.
+    let _ = narrator.await;
+    Ok(outcomes)
+}
+
+fn rollout_options(args: &DeployArgs) -> RolloutOptions {
+    let (change, wait, mark) = (&args.change, &args.wait, &args.mark);
+    RolloutOptions {
+        connect: connect_options(&args.reach),
+        plan: PlanOptions {
+            create_only: change.create_only,
+            force: change.force,
+            force_conflicts: change.force_conflicts,
+            recreate: change.recreate.iter().cloned().collect::<BTreeSet<_>>(),
+        },
+        marks: Marks {
+            raw: change.raw,
+            strategy: mark.strategy.name().to_owned(),
+            deploy_id: mark.deploy_id.clone().filter(|id| !id.is_empty()),
+            resource: args.resource.clone().filter(|name| !name.is_empty()),
+            uuid: mark.uuid.clone().filter(|id| !id.is_empty()),
+            release_id: None,
+            sha: mark.sha.clone().filter(|sha| !sha.is_empty()),
+            started: jiff::Timestamp::now(),
+        },
+        extent: if change.dry_run { Extent::Plan } else { Extent::Deploy },
+        ask_before_create: change.dry_run,
+        waiting: match (wait.available_enabled, wait.available_all) {
+            (false, _) => Waiting::No,
+            (true, false) => Waiting::Changed,
+            (true, true) => Waiting::All,
+        },
+        ready_required: wait.available_required,
+        health: HealthOptions {
+            enabled: wait.available_health_check,
+            grace: wait.available_health_check_grace_period,
+            threshold: wait.available_health_check_threshold,
+            ignored: parse::list(&wait.available_health_check_ignored_errors).into_iter().collect(),
+        },
+        log_lines: wait.log_lines,
+        available_timeout: wait.available_timeout,
+        dependency_wait: wait.dependency_wait,
+        dependency_timeout: wait.dependency_timeout,
+        timeout: args.reach.timeout,
+        cluster_concurrency: usize::from(args.reach.cluster_concurrency),
+        job_history: change.job_history,
+    }
+}
+
+fn connect_options(reach: &ReachArgs) -> ConnectOptions {
+    let variable = |names: [&str; 2]| names.iter().find_map(|name| std::env::var(name).ok());
+    let retry = RetryPolicy::default();
+    ConnectOptions {
+        connect_timeout: reach.connect_timeout,
+        request_timeout: reach.request_timeout,
+        retry: RetryPolicy {
+            attempts: reach.backoff_fail_after,
+            first_contact: retry.first_contact.min(reach.backoff_fail_after),
+            initial: reach.backoff_initial_delay,
+            longest: reach.backoff_max_delay,
+        },
+        proxy: ProxyEnvironment {
+            https_proxy: variable(["HTTPS_PROXY", "https_proxy"]),
+            http_proxy: variable(["HTTP_PROXY", "http_proxy"]),
+            no_proxy: variable(["NO_PROXY", "no_proxy"]),
+        },
+    }
+}
+
+fn exit_code(outcomes: &[ClusterOutcome], change: &ChangeArgs, interrupted: &Interrupted) -> Exit {
+    if let Some(exit) = interrupted.exit() {
+        return exit;
+    }
+    let count = |state| outcomes.iter().filter(|outcome| outcome.state == state).count();
+    let (done, refused) = (count(ClusterState::Done), count(ClusterState::Refused));
+    if done == outcomes.len() {
+        let changed = outcomes.iter().any(|outcome| outcome.counts.changes() > 0);
+        return if change.detailed_exitcode && changed { Exit::Changes } else { Exit::Done };
+    }
+    if done > 0 {
+        Exit::Partial
+    } else if refused == outcomes.len() {
+        Exit::Refused
+    } else {
+        Exit::Failed
+    }
+}
+
+fn tell(args: &DeployArgs, printer: &Printer, outcomes: &[ClusterOutcome], exit: Exit) {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Report<'a> {
+        version: u8,
+        event: &'static str,
+        dry_run: bool,
+        exit_code: u8,
+        clusters: &'a [ClusterOutcome],
+    }
+    match printer.format() {
+        Format::Json | Format::Ndjson => printer.json(&Report {
+            version: 1,
+            event: "report",
+            dry_run: args.change.dry_run,
+            exit_code: exit.code(),
+            clusters: outcomes,
+        }),
+        Format::Text => {
+            let mood = if args.change.dry_run { Mood::Planned } else { Mood::Done };
+            if args.change.dry_run || args.change.diff {
+                printer.result(&tell::changes(outcomes));
+            }
+            printer.result(&tell::summary(outcomes, mood));
+        }
+    }
+}
+
+/// `deployer clusters`.
+fn clusters(args: &ClustersArgs) -> Result<Exit, Failure> {
+    let printer = Printer::new(args.output.format(), args.output.quiet, true);
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Line {
+        name: String,
+        server: String,
+        origin: String,
+        namespace: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        manifests: Option<bool>,
+    }
+    let lines: Vec<Line> = configs::targets(&args.reach)?
+        .iter()
+        .map(|target| Line {
+            name: target.name.to_string(),
+            server: target.server().to_owned(),
+            origin: target.origin(),
+            namespace: target.namespace().to_owned(),
+            manifests: args.manifests_dir.as_ref().map(|dir| dir.join(target.name.as_str()).is_dir()),
+        })
+        .collect();
+    if printer.format() == Format::Text {
+        let width = lines.iter().map(|line| line.name.chars().count()).max().unwrap_or(0);
+        for line in &lines {
+            let missing = if line.manifests == Some(false) { "  (no manifests)" } else { "" };
+            printer.result(&format!("{:width$}  {}  {}{missing}\n", line.name, line.server, line.origin));
+        }
+    } else {
+        printer.json(&serde_json::json!({"version": 1, "clusters": lines}));
+    }
+    Ok(Exit::Done)
+}
