@@ -220,7 +220,13 @@ pub(crate) struct WaitArgs {
     #[arg(long, env = "AVAILABLE_HEALTH_CHECK_THRESHOLD", default_value_t = 0, value_name = "N")]
     pub(crate) available_health_check_threshold: i64,
     /// Reasons that never fail a deploy: `Unhealthy,FailedScheduling`, or a JSON array.
-    #[arg(long, env = "AVAILABLE_HEALTH_CHECK_IGNORED_ERRORS", default_value = "", hide_default_value = true, value_name = "REASONS")]
+    #[arg(
+        long,
+        env = "AVAILABLE_HEALTH_CHECK_IGNORED_ERRORS",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "REASONS"
+    )]
     pub(crate) available_health_check_ignored_errors: String,
     /// Say regularly on stderr what is waited for, so that a CI system does not take silence for death.
     #[arg(long, env = "AVAILABLE_KEEP_ALIVE", value_parser = parse::boolean, num_args = 0..=1, default_missing_value = "true", default_value = "true", action = ArgAction::Set, hide_possible_values = true, value_name = "BOOL")]
@@ -324,9 +330,17 @@ impl RetiredArgs {
             "available-polling-interval",
             "objects are watched, so that a change is seen at once",
         );
-        say(&self.github_enabled, "github-enabled", "older commits are told from newer ones by git itself, without GitHub");
+        say(
+            &self.github_enabled,
+            "github-enabled",
+            "older commits are told from newer ones by git itself, without GitHub",
+        );
         say(&self.backup_enabled, "backup-enabled", "the manifests repository is the backup");
-        say(&self.elroy_enabled, "elroy-enabled", "Elroy was a service of the original's owner; use `--output ndjson`");
+        say(
+            &self.elroy_enabled,
+            "elroy-enabled",
+            "Elroy was a service of the original's owner; use `--output ndjson`",
+        );
         say(&self.watcher_update_blacklist, "watcher-update-blacklist", "it belonged to Elroy");
         lines
     }

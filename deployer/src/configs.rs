@@ -22,7 +22,9 @@ pub(crate) fn targets(reach: &ReachArgs) -> Result<Vec<Target>, Failure> {
             let files = kubeconfig_files(pattern)?;
             let contexts = if reach.all_contexts { Contexts::All } else { Contexts::Current };
             read_kubeconfigs(&files, contexts).map_err(|errors| {
-                let problem = |error: cluster::connect::KubeconfigError| Problem::from_error(&error).maybe_hint(error.hint());
+                let problem = |error: cluster::connect::KubeconfigError| {
+                    Problem::from_error(&error).maybe_hint(error.hint())
+                };
                 Failure::all(cli::Exit::Invalid, errors.into_iter().map(problem).collect())
             })?
         }
@@ -63,7 +65,10 @@ impl ClusterFilter {
         let mut globs = Vec::new();
         for pattern in patterns.iter().map(|pattern| pattern.trim()).filter(|pattern| !pattern.is_empty()) {
             let glob = Glob::new(pattern).map_err(|error| {
-                Failure::invalid(Problem::from_error(&error).context(format!("`--cluster` is not a name or glob: `{pattern}`")))
+                Failure::invalid(
+                    Problem::from_error(&error)
+                        .context(format!("`--cluster` is not a name or glob: `{pattern}`")),
+                )
             })?;
             set.add(glob.clone());
             globs.push((pattern.to_owned(), glob));
@@ -151,8 +156,10 @@ fn kubeconfig_files(pattern: &str) -> Result<Vec<PathBuf>, Failure> {
 
 /// The directory before the first wildcard.
 fn fixed_part(pattern: &str) -> PathBuf {
-    let fixed: PathBuf =
-        Path::new(pattern).components().take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{'])).collect();
+    let fixed: PathBuf = Path::new(pattern)
+        .components()
+        .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']))
+        .collect();
     if fixed.as_os_str().is_empty() { PathBuf::from(".") } else { fixed }
 }
 
@@ -162,7 +169,8 @@ fn walk(dir: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Failur
             Problem::from_error(&error).context(format!("cannot read the kubeconfigs: `{}`", dir.display())),
         )
     };
-    let mut entries = std::fs::read_dir(dir).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let mut entries =
+        std::fs::read_dir(dir).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
     entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
         let path = entry.path();
@@ -191,7 +199,11 @@ fn looks_like_kubeconfig(path: &Path) -> bool {
 
 fn says_another_kind(path: &Path) -> bool {
     let Ok(text) = std::fs::read_to_string(path) else { return false };
-    text.lines().filter_map(|line| line.strip_prefix("kind:")).map(str::trim).next().is_some_and(|kind| kind != "Config")
+    text.lines()
+        .filter_map(|line| line.strip_prefix("kind:"))
+        .map(str::trim)
+        .next()
+        .is_some_and(|kind| kind != "Config")
         || (!text.contains("clusters") && !text.contains("contexts"))
 }
 

@@ -22,7 +22,11 @@ pub(crate) struct Fleet {
 }
 
 /// Deploys to all `targets`; the outcomes are in their order.
-pub(crate) async fn deploy(fleet: Fleet, targets: Vec<Target>, events: UnboundedSender<Event>) -> Vec<ClusterOutcome> {
+pub(crate) async fn deploy(
+    fleet: Fleet,
+    targets: Vec<Target>,
+    events: UnboundedSender<Event>,
+) -> Vec<ClusterOutcome> {
     let concurrency = fleet.concurrency;
     let fleet = Arc::new(fleet);
     let mut outcomes: Vec<(usize, ClusterOutcome)> = stream::iter(targets.into_iter().enumerate())

@@ -28,7 +28,8 @@ impl Manifests {
             match manifest::load_dir(&dir) {
                 Ok(found) => {
                     for object in found {
-                        let same = objects.iter().find(|other: &&Object| other.reference() == object.reference());
+                        let same =
+                            objects.iter().find(|other: &&Object| other.reference() == object.reference());
                         match same {
                             // A Namespace may be in both directories, as long as they agree.
                             Some(other) if other.value == object.value => {}
@@ -81,18 +82,21 @@ pub(crate) fn pair(
         if dir.parse().is_ok_and(|name| only(&name)) {
             problems.push(
                 Problem::new(format!("there are manifests for a cluster that no kubeconfig names: `{dir}`"))
-                    .hint(format!("add its kubeconfig, or remove {}, or `--allow-missing`", manifests.join(dir).display())),
+                    .hint(format!(
+                        "add its kubeconfig, or remove {}, or `--allow-missing`",
+                        manifests.join(dir).display()
+                    )),
             );
         }
     }
     for target in targets.iter().filter(|target| !dirs.contains(target.name.as_str())) {
-        problems.push(
-            Problem::new(format!("there are no manifests for a cluster: `{}`", target.name)).hint(format!(
+        problems.push(Problem::new(format!("there are no manifests for a cluster: `{}`", target.name)).hint(
+            format!(
                 "expected a directory {}, for the kubeconfig {}; or `--allow-missing`",
                 manifests.join(target.name.as_str()).display(),
                 target.origin()
-            )),
-        );
+            ),
+        ));
     }
     if !problems.is_empty() && !allow_missing {
         return Err(Failure::all(Exit::Invalid, problems));
@@ -101,7 +105,8 @@ pub(crate) fn pair(
         targets.into_iter().filter(|target| dirs.contains(target.name.as_str())).collect();
     if paired.is_empty() {
         return Err(Failure::invalid(
-            Problem::new("no cluster has both a kubeconfig and manifests").hint(format!("ls {}", manifests.display())),
+            Problem::new("no cluster has both a kubeconfig and manifests")
+                .hint(format!("ls {}", manifests.display())),
         ));
     }
     Ok(paired)
@@ -110,7 +115,8 @@ pub(crate) fn pair(
 fn cluster_dirs(manifests: &Path) -> Result<BTreeSet<String>, Failure> {
     let failed = |error: std::io::Error| {
         Failure::invalid(
-            Problem::from_error(&error).context(format!("cannot read the manifests: `{}`", manifests.display())),
+            Problem::from_error(&error)
+                .context(format!("cannot read the manifests: `{}`", manifests.display())),
         )
     };
     let mut dirs = BTreeSet::new();
@@ -135,7 +141,9 @@ pub(crate) fn clusters_from(path: &Path) -> Result<BTreeSet<ClusterName>, Failur
         std::fs::read_to_string(path).map(|found| text = found)
     };
     read.map_err(|error| {
-        Failure::invalid(Problem::from_error(&error).context(format!("cannot read the list of clusters: `{shown}`")))
+        Failure::invalid(
+            Problem::from_error(&error).context(format!("cannot read the list of clusters: `{shown}`")),
+        )
     })?;
     let invalid = |problem: String| {
         Failure::invalid(
@@ -143,7 +151,8 @@ pub(crate) fn clusters_from(path: &Path) -> Result<BTreeSet<ClusterName>, Failur
                 .hint("deploymentizer --output json | deployer --clusters-from -"),
         )
     };
-    let document: serde_json::Value = serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+    let document: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))?;
     let list = document.get("clusters").unwrap_or(&document);
     let names = match list {
         serde_json::Value::Array(items) => items

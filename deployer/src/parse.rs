@@ -32,7 +32,10 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
             "h" => Duration::from_secs(3600),
             _ => return Err(wrong()),
         };
-        total = u32::try_from(number).ok().and_then(|n| total.checked_add(unit.checked_mul(n)?)).ok_or_else(wrong)?;
+        total = u32::try_from(number)
+            .ok()
+            .and_then(|n| total.checked_add(unit.checked_mul(n)?))
+            .ok_or_else(wrong)?;
         rest = &after[unit_end..];
     }
     if text.is_empty() { Err(wrong()) } else { Ok(total) }
@@ -51,9 +54,7 @@ pub(crate) fn list(text: &str) -> Vec<String> {
     let text = text.trim();
     match serde_json::from_str::<Vec<String>>(text) {
         Ok(items) => items,
-        Err(_) => {
-            text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
-        }
+        Err(_) => text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect(),
     }
 }
 
@@ -63,7 +64,8 @@ mod tests {
 
     #[test]
     fn times_are_seconds_or_have_units() {
-        for (text, seconds) in [("90", 90.0), ("0.5", 0.5), ("500ms", 0.5), ("1h30m", 5400.0), ("10m", 600.0)] {
+        for (text, seconds) in [("90", 90.0), ("0.5", 0.5), ("500ms", 0.5), ("1h30m", 5400.0), ("10m", 600.0)]
+        {
             assert_eq!(duration(text).unwrap().as_secs_f64(), seconds, "{text}");
         }
         for text in ["", "x", "-1", "5 m", "m", "10x", "1m5"] {

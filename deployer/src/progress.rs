@@ -50,7 +50,9 @@ pub(crate) async fn narrate(mut events: UnboundedReceiver<Event>, printer: Print
                 let key = (event.cluster.clone(), object.clone());
                 match stage {
                     Stage::Ready => pending.remove(&key),
-                    Stage::Progressing | Stage::Troubled | Stage::Failed => pending.insert(key, message.clone()),
+                    Stage::Progressing | Stage::Troubled | Stage::Failed => {
+                        pending.insert(key, message.clone())
+                    }
                 };
             }
             _ => {}
@@ -82,13 +84,16 @@ fn line(event: &Event, debug: bool) -> Option<String> {
     let text = match &event.what {
         Happening::Retrying { what, attempt, because, pause_ms } => {
             // The first retry of a request is everyday life.
-            (debug || *attempt > 1).then(|| format!("{what}: {because}; again in {pause_ms} ms (try {attempt})"))
+            (debug || *attempt > 1)
+                .then(|| format!("{what}: {because}; again in {pause_ms} ms (try {attempt})"))
         }
         Happening::Warning { object: Some(object), text } => Some(format!("warning: {object}: {text}")),
         Happening::Warning { object: None, text } => Some(format!("warning: {text}")),
         Happening::Object { object, result } => match result {
             ObjectResult::Failed { trouble } => Some(format!("{object} failed: {}", trouble.line())),
-            ObjectResult::NotReady { trouble, .. } => Some(format!("{object} is not ready: {}", trouble.line())),
+            ObjectResult::NotReady { trouble, .. } => {
+                Some(format!("{object} is not ready: {}", trouble.line()))
+            }
             ObjectResult::Skipped { because } => Some(format!("{object} skipped: {because}")),
             ObjectResult::Created => debug.then(|| format!("{object} created")),
             ObjectResult::Configured => debug.then(|| format!("{object} changed")),
@@ -105,9 +110,9 @@ fn line(event: &Event, debug: bool) -> Option<String> {
         Happening::Phase { phase, objects } => debug.then(|| format!("writing {phase} ({objects})")),
         Happening::Started => debug.then(|| "started".to_owned()),
         Happening::Connected => debug.then(|| "connected".to_owned()),
-        Happening::Planned { counts } => debug.then(|| {
-            format!("{} to write, {} unchanged", counts.changes(), counts.unchanged)
-        }),
+        Happening::Planned { counts } => {
+            debug.then(|| format!("{} to write, {} unchanged", counts.changes(), counts.unchanged))
+        }
         Happening::Finished { state, seconds } => {
             Some(format!("{} after {seconds:.1} s", format!("{state:?}").to_lowercase()))
         }

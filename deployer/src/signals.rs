@@ -22,7 +22,11 @@ impl Interrupted {
     }
 
     /// Listens from now on; `say` narrates the first signal.
-    pub(crate) fn listen(&self, switch: StopSwitch, say: impl Fn(&str) + Send + 'static) -> std::io::Result<()> {
+    pub(crate) fn listen(
+        &self,
+        switch: StopSwitch,
+        say: impl Fn(&str) + Send + 'static,
+    ) -> std::io::Result<()> {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let state = self.0.clone();
@@ -38,7 +42,9 @@ impl Interrupted {
                     #[allow(clippy::exit, reason = "the second signal ends at once")]
                     std::process::exit(i32::from(exit.code()));
                 }
-                say("stopping: what is in flight is finished, nothing new is written (again to stop at once)");
+                say(
+                    "stopping: what is in flight is finished, nothing new is written (again to stop at once)",
+                );
                 switch.stop();
             }
         });

@@ -36,7 +36,13 @@ pub(crate) fn changes(outcomes: &[ClusterOutcome]) -> String {
             "recreate" => '!',
             _ => '~',
         };
-        let _ = writeln!(text, "{sign} {} {}  {}", change.action, change.object, places(clusters, outcomes.len()));
+        let _ = writeln!(
+            text,
+            "{sign} {} {}  {}",
+            change.action,
+            change.object,
+            places(clusters, outcomes.len())
+        );
         if change.action == "configure" && change.changes.is_empty() {
             let _ = writeln!(text, "    only who owns its fields");
         }
@@ -163,7 +169,8 @@ fn line(outcome: &ClusterOutcome, mood: Mood) -> String {
     if let Some(trouble) = &outcome.trouble {
         return first_line(&trouble.line());
     }
-    let Counts { created, configured, recreated, unchanged, deleted, skipped, failed, not_ready } = outcome.counts;
+    let Counts { created, configured, recreated, unchanged, deleted, skipped, failed, not_ready } =
+        outcome.counts;
     let words = match mood {
         Mood::Done => ["created", "changed", "recreated", "deleted"],
         Mood::Planned => ["to create", "to change", "to recreate", "to delete"],
@@ -203,7 +210,12 @@ fn failures(text: &mut String, outcome: &ClusterOutcome) {
                 let _ = writeln!(text, "\n{name}: {} failed{place}\n  {}", object.object, indented(trouble));
             }
             ObjectResult::NotReady { trouble, diagnoses } => {
-                let _ = writeln!(text, "\n{name}: {} is not ready{place}\n  {}", object.object, indented(trouble));
+                let _ = writeln!(
+                    text,
+                    "\n{name}: {} is not ready{place}\n  {}",
+                    object.object,
+                    indented(trouble)
+                );
                 diagnoses.iter().for_each(|diagnosis| explain(text, diagnosis));
             }
             ObjectResult::Skipped { because } => {

@@ -118,8 +118,9 @@ pub(crate) async fn delete(
     if let Some(uid) = uid {
         options["preconditions"] = json!({"uid": uid});
     }
-    let call = Call::new(format!("delete {} {name}", resource.kind), Method::DELETE, resource.path(namespace, name))
-        .with_body(JSON, &options);
+    let call =
+        Call::new(format!("delete {} {name}", resource.kind), Method::DELETE, resource.path(namespace, name))
+            .with_body(JSON, &options);
     match connection.call(&call).await {
         Ok(_) => Ok(()),
         // Gone, or another object of that name has taken its place.

@@ -94,7 +94,8 @@ impl<'a> Applying<'a> {
         self.write(indices).await;
         if phase == Phase::Definitions && writes > 0 {
             // Custom resources can be written once their definition is established.
-            let fresh: Vec<usize> = indices.iter().copied().filter(|i| self.written.contains_key(i)).collect();
+            let fresh: Vec<usize> =
+                indices.iter().copied().filter(|i| self.written.contains_key(i)).collect();
             self.wait_for(&fresh, Duration::from_secs(60)).await;
         }
     }
@@ -157,7 +158,9 @@ impl<'a> Applying<'a> {
                 ObjectResult::Skipped { .. } if self.plan.objects[*need].live.is_none() => {
                     Some(format!("it needs {name}, which was skipped"))
                 }
-                ObjectResult::NotReady { .. } if self.plan.objects[*need].wanted.phase == Phase::Definitions => {
+                ObjectResult::NotReady { .. }
+                    if self.plan.objects[*need].wanted.phase == Phase::Definitions =>
+                {
                     Some(format!("it needs {name}, which is not ready"))
                 }
                 ObjectResult::Created
@@ -192,7 +195,9 @@ impl<'a> Applying<'a> {
         for index in indices {
             let name = &self.plan.objects[*index].wanted.object;
             match &self.results[*index] {
-                Some(ObjectResult::Failed { .. }) => return Err(format!("it waits for {name}, which failed")),
+                Some(ObjectResult::Failed { .. }) => {
+                    return Err(format!("it waits for {name}, which failed"));
+                }
                 Some(ObjectResult::Skipped { .. }) if self.plan.objects[*index].live.is_none() => {
                     return Err(format!("it waits for {name}, which was skipped"));
                 }
@@ -280,7 +285,9 @@ impl<'a> Applying<'a> {
                             }
                         }
                     }
-                    Err(error) => return Err(format!("what it waits for (`{selector}`) cannot be read: {error}")),
+                    Err(error) => {
+                        return Err(format!("what it waits for (`{selector}`) cannot be read: {error}"));
+                    }
                 }
             }
             let waiting = match (found, waiting) {
@@ -313,8 +320,10 @@ impl<'a> Applying<'a> {
                     .objects()
                     .filter(|(_, other)| {
                         let labels = &other.wanted.value["spec"]["template"]["metadata"]["labels"];
-                        matches!(other.wanted.resource.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet")
-                            && other.wanted.object.namespace == service.wanted.object.namespace
+                        matches!(
+                            other.wanted.resource.kind.as_str(),
+                            "Deployment" | "StatefulSet" | "DaemonSet"
+                        ) && other.wanted.object.namespace == service.wanted.object.namespace
                             && !selector.is_empty()
                             && selector.matches(labels.as_object())
                     })
@@ -407,18 +416,22 @@ async fn write_one(
     }
     let wanted = &object.wanted;
     let outcome = match &object.action {
-        Action::Create if options.plan.create_only => match apply::create(connection, wanted, Mode::Real).await {
-            Ok(Some(reply)) => Ok((ObjectResult::Created, reply)),
-            Ok(None) => {
-                let because = "it appeared meanwhile, and only what is not there is created".to_owned();
-                return (ObjectResult::Skipped { because }, None);
+        Action::Create if options.plan.create_only => {
+            match apply::create(connection, wanted, Mode::Real).await {
+                Ok(Some(reply)) => Ok((ObjectResult::Created, reply)),
+                Ok(None) => {
+                    let because = "it appeared meanwhile, and only what is not there is created".to_owned();
+                    return (ObjectResult::Skipped { because }, None);
+                }
+                Err(error) => Err(error),
             }
-            Err(error) => Err(error),
-        },
-        Action::Recreate => recreate(connection, object).await.map(|reply| (ObjectResult::Recreated, reply)),
-        Action::Create | Action::Configure | Action::Unchanged | Action::Skip { .. } | Action::Refuse { .. } => {
-            configure(connection, object, run).await
         }
+        Action::Recreate => recreate(connection, object).await.map(|reply| (ObjectResult::Recreated, reply)),
+        Action::Create
+        | Action::Configure
+        | Action::Unchanged
+        | Action::Skip { .. }
+        | Action::Refuse { .. } => configure(connection, object, run).await,
     };
     match outcome {
         Ok((result, reply)) => {
@@ -472,7 +485,9 @@ async fn patiently(connection: &Connection, object: &PlannedObject, run: &Run) -
 fn is_not_served_yet(error: &CallError, object: &PlannedObject) -> bool {
     let custom = object.wanted.resource.group.contains('.') && object.live.is_none();
     custom
-        && error.refusal().is_some_and(|refusal| refusal.code == 404 && !refusal.message.contains("namespaces \""))
+        && error
+            .refusal()
+            .is_some_and(|refusal| refusal.code == 404 && !refusal.message.contains("namespaces \""))
 }
 
 async fn recreate(connection: &Connection, object: &PlannedObject) -> Result<Reply, CallError> {

@@ -87,7 +87,10 @@ impl Discovery {
             found.add(resource("", "v1", kind, plural, *namespaced));
         }
         let is_core = |api_version: &str| api_version == "v1";
-        if wanted.iter().any(|(api_version, kind)| is_core(api_version) && found.get(api_version, kind).is_none()) {
+        if wanted
+            .iter()
+            .any(|(api_version, kind)| is_core(api_version) && found.get(api_version, kind).is_none())
+        {
             let call = Call::get("discover the kinds of v1", "/api/v1");
             found.add_list("", "v1", &connection.call(&call).await?.value);
         }

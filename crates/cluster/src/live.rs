@@ -205,7 +205,8 @@ pub(crate) async fn list(
     let mut token = String::new();
     let mut restarted = false;
     loop {
-        let path = if token.is_empty() { base.clone() } else { format!("{base}&continue={}", escaped(&token)) };
+        let path =
+            if token.is_empty() { base.clone() } else { format!("{base}&continue={}", escaped(&token)) };
         match connection.call(&Call::get(what.clone(), path)).await {
             Ok(mut reply) => {
                 if let Value::Array(items) = reply.value["items"].take() {

@@ -273,7 +273,13 @@ mod tests {
         .collect();
         assert_eq!(
             needs,
-            ["ConfigMap/web/c", "Namespace/web", "PersistentVolumeClaim/web/p", "Secret/web/s", "ServiceAccount/web/robot"]
+            [
+                "ConfigMap/web/c",
+                "Namespace/web",
+                "PersistentVolumeClaim/web/p",
+                "Secret/web/s",
+                "ServiceAccount/web/robot"
+            ]
         );
     }
 

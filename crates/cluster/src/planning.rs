@@ -16,8 +16,8 @@ use crate::live::{self, Live};
 use crate::order;
 use crate::outcome::Trouble;
 use crate::plan::{
-    Action, Conclusion, DEPENDENCY_SELECTOR, Decision, Deletion, Mask, ORIGINAL_NAME, Plan, PlannedObject, Unplanned,
-    Wanted, changes, conclude, decide, give_up, predecessors, refused,
+    Action, Conclusion, DEPENDENCY_SELECTOR, Decision, Deletion, Mask, ORIGINAL_NAME, Plan, PlannedObject,
+    Unplanned, Wanted, changes, conclude, decide, give_up, predecessors, refused,
 };
 use crate::rollout::{RolloutOptions, Run};
 
@@ -83,8 +83,9 @@ pub(crate) async fn plan(
     for (index, object) in asked {
         let new_scope = object.wanted.object.namespace.as_ref().is_some_and(|ns| new_namespaces.contains(ns))
             || own_kinds.is_absent(&object.wanted);
-        questions
-            .push(async move { (index, ask(connection, object, new_scope, options, &run.mask).await) }.boxed());
+        questions.push(
+            async move { (index, ask(connection, object, new_scope, options, &run.mask).await) }.boxed(),
+        );
     }
     let mut answers = stream::iter(questions).buffer_unordered(options.cluster_concurrency);
     while let Some((index, object)) = answers.next().await {
@@ -108,18 +109,15 @@ impl OwnKinds {
     }
 }
 
-fn own_kinds(
-    objects: &[Object],
-    discovery: &mut Discovery,
-    kinds: &BTreeSet<(String, String)>,
-) -> OwnKinds {
+fn own_kinds(objects: &[Object], discovery: &mut Discovery, kinds: &BTreeSet<(String, String)>) -> OwnKinds {
     let mut own = OwnKinds { defined_by: BTreeMap::new(), absent: BTreeSet::new() };
     for object in objects.iter().filter(|object| object.kind() == "CustomResourceDefinition") {
         for resource in kinds_of_crd(&object.value) {
             let key = (resource.group.clone(), resource.kind.clone());
             own.defined_by.insert(key.clone(), object.reference());
             let used = kinds.contains(&(resource.api_version(), resource.kind.clone()));
-            if used && !matches!(discovery.lookup(&resource.api_version(), &resource.kind), Lookup::Served(_)) {
+            if used && !matches!(discovery.lookup(&resource.api_version(), &resource.kind), Lookup::Served(_))
+            {
                 own.absent.insert(key);
             }
             discovery.add(resource);
@@ -262,7 +260,8 @@ async fn ask(
         (Action::Create, None) => {
             // A real deploy finds out by writing; a dry run, and a plan for review, ask.
             if options.ask_before_create && !new_scope {
-                let answer = apply::apply(connection, &object.wanted, &object.wanted.value, false, Mode::DryRun).await;
+                let answer =
+                    apply::apply(connection, &object.wanted, &object.wanted.value, false, Mode::DryRun).await;
                 if let Err(error) = answer {
                     object.action = Action::Refuse { trouble: refused(&object.wanted, &error, mask) };
                 }
@@ -298,7 +297,9 @@ fn old_jobs(wanted: &[Wanted], live: &Live, options: &RolloutOptions) -> Vec<Del
         return Vec::new();
     }
     let mut deletions = Vec::new();
-    for job in wanted.iter().filter(|object| object.resource.kind == "Job" && object.resource.group == "batch") {
+    for job in
+        wanted.iter().filter(|object| object.resource.kind == "Job" && object.resource.group == "batch")
+    {
         let mut earlier: Vec<&Value> = live
             .of(&job.resource)
             .filter(|other| {

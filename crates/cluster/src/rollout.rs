@@ -104,7 +104,9 @@ pub async fn deploy(
         return report.finish(&events);
     }
     let connection =
-        match Connection::open(target, &options.connect, plugins, started + options.timeout, events.clone()).await {
+        match Connection::open(target, &options.connect, plugins, started + options.timeout, events.clone())
+            .await
+        {
             Ok(connection) => connection,
             Err(error) => {
                 let mut trouble = Trouble::new("cannot connect").because(run.mask.text(&error.to_string()));
@@ -118,7 +120,9 @@ pub async fn deploy(
     match planning::plan(&connection, objects, options, run).await {
         Ok(plan) => {
             report.plan(&plan);
-            events.emit(Happening::Planned { counts: Counts::of(plan.expected().iter().map(|(_, result)| result)) });
+            events.emit(Happening::Planned {
+                counts: Counts::of(plan.expected().iter().map(|(_, result)| result)),
+            });
             match options.extent {
                 Extent::Plan => report.planned(&plan),
                 Extent::Deploy => carry_out(&connection, &plan, options, run, &mut report).await,
@@ -160,7 +164,8 @@ async fn carry_out(
     applying.wait_for(&to_wait, options.available_timeout).await;
     warn_of_the_sick(connection, &applying, options);
     for (index, end) in std::mem::take(&mut applying.waited) {
-        if let (Some(NotReady { trouble, diagnoses }), Some(Some(result))) = (end, applying.results.get_mut(index))
+        if let (Some(NotReady { trouble, diagnoses }), Some(Some(result))) =
+            (end, applying.results.get_mut(index))
             && !matches!(result, ObjectResult::Failed { .. } | ObjectResult::Skipped { .. })
         {
             *result = ObjectResult::NotReady { trouble, diagnoses };

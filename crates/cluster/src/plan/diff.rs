@@ -46,7 +46,8 @@ pub(crate) fn without_noise(value: &Value) -> Value {
     let Some(object) = clean.as_object_mut() else { return clean };
     object.remove("status");
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        for key in ["managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink"] {
+        for key in ["managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink"]
+        {
             metadata.remove(key);
         }
         for map in ["labels", "annotations"] {
@@ -79,7 +80,8 @@ fn compare(before: Option<&Value>, after: Option<&Value>, path: &mut Vec<Step>, 
     match (before, after) {
         (Some(a), Some(b)) if a == b => {}
         (Some(Value::Object(a)), Some(Value::Object(b))) => {
-            let mut keys: Vec<&String> = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))).collect();
+            let mut keys: Vec<&String> =
+                a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))).collect();
             keys.sort();
             for key in keys {
                 path.push(Step::Key(key.clone()));
@@ -102,16 +104,26 @@ fn compare(before: Option<&Value>, after: Option<&Value>, path: &mut Vec<Step>, 
                     path.pop();
                 }
                 let order = |items: &[Value], others: &[Value]| -> Vec<Value> {
-                    items.iter().filter(|x| others.iter().any(|y| same(x, y))).map(|x| x[key[0]].clone()).collect()
+                    items
+                        .iter()
+                        .filter(|x| others.iter().any(|y| same(x, y)))
+                        .map(|x| x[key[0]].clone())
+                        .collect()
                 };
                 let (old, new) = (order(a, b), order(b, a));
                 if old != new {
                     path.push(Step::Key("(order)".into()));
-                    found.push(Found { path: path.clone(), before: Some(old.into()), after: Some(new.into()) });
+                    found.push(Found {
+                        path: path.clone(),
+                        before: Some(old.into()),
+                        after: Some(new.into()),
+                    });
                     path.pop();
                 }
             }
-            None if a.len() == b.len() && a.iter().chain(b).any(|item| item.is_object() || item.is_array()) => {
+            None if a.len() == b.len()
+                && a.iter().chain(b).any(|item| item.is_object() || item.is_array()) =>
+            {
                 for (index, (old, new)) in a.iter().zip(b).enumerate() {
                     path.push(Step::Index(index));
                     compare(Some(old), Some(new), path, found);
@@ -182,7 +194,20 @@ fn display(path: &[Step]) -> String {
 }
 
 fn item_name(item: &Map<String, Value>) -> String {
-    let keys = ["name", "containerPort", "port", "mountPath", "devicePath", "key", "ip", "type", "host", "topologyKey", "uid", "path"];
+    let keys = [
+        "name",
+        "containerPort",
+        "port",
+        "mountPath",
+        "devicePath",
+        "key",
+        "ip",
+        "type",
+        "host",
+        "topologyKey",
+        "uid",
+        "path",
+    ];
     match keys.iter().find_map(|key| item.get(*key).map(|value| (*key, value))) {
         Some(("name", Value::String(name))) => name.clone(),
         Some((key, Value::String(text))) => format!("{key}={text}"),
@@ -228,7 +253,10 @@ mod tests {
     fn a_field_that_somebody_else_changed_is_drift() {
         let before = json!({"spec": {"replicas": 5}, "metadata": {"managedFields": [
             {"manager": "kubectl-scale", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]}});
-        assert_eq!(lines(&before, &json!({"metadata": {}, "spec": {"replicas": 2}})), ["spec.replicas: 5 -> 2 (kubectl-scale)"]);
+        assert_eq!(
+            lines(&before, &json!({"metadata": {}, "spec": {"replicas": 2}})),
+            ["spec.replicas: 5 -> 2 (kubectl-scale)"]
+        );
     }
 
     #[test]

@@ -82,7 +82,9 @@ impl Mask {
         let mut shown = object.clone();
         if is_secret(&shown) {
             for part in ["data", "stringData"] {
-                for value in shown.get_mut(part).and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
+                for value in
+                    shown.get_mut(part).and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut)
+                {
                     let secret = match value.as_str() {
                         Some(text) if part == "data" => decoded(text).unwrap_or_else(|| text.to_owned()),
                         Some(text) => text.to_owned(),
@@ -179,7 +181,8 @@ fn remember(secret: &str, found: &mut BTreeSet<String>) {
     found.insert(secret.trim().to_owned());
     found.insert(STANDARD.encode(secret));
     // A PEM key may come back line by line; its first and last line are no secret.
-    found.extend(secret.lines().filter(|line| !line.contains("-----") && line.len() >= 16).map(str::to_owned));
+    found
+        .extend(secret.lines().filter(|line| !line.contains("-----") && line.len() >= 16).map(str::to_owned));
 }
 
 /// Calls `f` with name and value of every variable that has a literal value.
@@ -219,9 +222,27 @@ fn literal_key(key: &str) -> Option<&str> {
 /// Whether a name says that its value is secret.
 fn sounds_secret(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
-    let words = ["password", "passwd", "secret", "token", "credential", "apikey", "api_key", "api-key", "private_key", "privatekey", "access_key", "accesskey", "encryption_key", "signing_key"];
+    let words = [
+        "password",
+        "passwd",
+        "secret",
+        "token",
+        "credential",
+        "apikey",
+        "api_key",
+        "api-key",
+        "private_key",
+        "privatekey",
+        "access_key",
+        "accesskey",
+        "encryption_key",
+        "signing_key",
+    ];
     // A name, a path or a reference to a secret is none.
-    let harmless = ["_file", "_path", "_name", "-file", "-path", "-name", "name", "_url", "_ttl", "_expiry", "seconds", "_id"];
+    let harmless = [
+        "_file", "_path", "_name", "-file", "-path", "-name", "name", "_url", "_ttl", "_expiry", "seconds",
+        "_id",
+    ];
     words.iter().any(|word| lower.contains(word)) && !harmless.iter().any(|end| lower.ends_with(end))
 }
 
@@ -272,7 +293,8 @@ mod tests {
     #[test]
     fn a_secrets_values_are_tokens_and_its_other_fields_stay() {
         let mask = Mask::new();
-        let shown = mask.object(&json!({"kind": "Secret", "type": "Opaque", "data": {"a": STANDARD.encode("v")}}));
+        let shown =
+            mask.object(&json!({"kind": "Secret", "type": "Opaque", "data": {"a": STANDARD.encode("v")}}));
         assert_eq!(shown, json!({"kind": "Secret", "type": "Opaque", "data": {"a": mask.token("v")}}));
     }
 }

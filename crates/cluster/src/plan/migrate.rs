@@ -74,7 +74,12 @@ pub(crate) fn without_orphans(result: &Value, live: &Value, wanted: &Value) -> V
 }
 
 /// Removes from `value` what `fields` has and neither `wanted` nor any of `others` does.
-fn remove(value: &mut Value, fields: &Map<String, Value>, wanted: Option<&Value>, others: &[&Map<String, Value>]) {
+fn remove(
+    value: &mut Value,
+    fields: &Map<String, Value>,
+    wanted: Option<&Value>,
+    others: &[&Map<String, Value>],
+) {
     for (key, below) in fields {
         let Some(below) = below.as_object() else { continue };
         let theirs: Vec<&Map<String, Value>> =

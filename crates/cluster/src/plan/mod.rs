@@ -22,11 +22,13 @@ pub use mask::Mask;
 pub(crate) use migrate::patch as migration_patch;
 pub use ownership::FIELD_MANAGER;
 pub(crate) use ownership::predecessors;
-pub use wanted::{COMMIT, DEPENDENCY_SELECTOR, GIVE_UP, ID_LABEL, Marks, ORIGINAL_NAME, STRATEGY_LABEL, Wanted};
+pub use wanted::{
+    COMMIT, DEPENDENCY_SELECTOR, GIVE_UP, ID_LABEL, Marks, ORIGINAL_NAME, STRATEGY_LABEL, Wanted,
+};
 
 use crate::connect::{CallError, Refusal};
 use crate::outcome::Trouble;
-use ownership::{our_fields, owner_of, proves_unchanged, yields, Step};
+use ownership::{Step, our_fields, owner_of, proves_unchanged, yields};
 
 /// How plans are made; the same for all clusters of a run.
 #[derive(Clone, Debug, Default)]
@@ -159,12 +161,16 @@ pub fn decide(wanted: &Wanted, live: Option<&Value>, options: &PlanOptions) -> D
         return Decision::Settled(Action::Skip { because });
     }
     if live["metadata"].get("deletionTimestamp").is_some() {
-        let trouble = Trouble::new("it is being deleted")
-            .hint(format!("wait until it is gone, or see what holds it: `metadata.finalizers` of {}", wanted.object));
+        let trouble = Trouble::new("it is being deleted").hint(format!(
+            "wait until it is gone, or see what holds it: `metadata.finalizers` of {}",
+            wanted.object
+        ));
         return Decision::Settled(Action::Refuse { trouble });
     }
     // A Job that has been made runs once; another content is another object.
-    if wanted.resource.kind == "Job" && !options.force && manifest::object::annotation(live, ORIGINAL_NAME).is_some()
+    if wanted.resource.kind == "Job"
+        && !options.force
+        && manifest::object::annotation(live, ORIGINAL_NAME).is_some()
     {
         return Decision::Settled(Action::Unchanged);
     }
@@ -231,7 +237,9 @@ pub fn conclude(
         }
         Err(error) => match error.refusal() {
             Some(refusal) if refusal.is_field_conflict() && !forced => {
-                if options.force_conflicts || conflicts(refusal).iter().all(|conflict| yields(&conflict.manager)) {
+                if options.force_conflicts
+                    || conflicts(refusal).iter().all(|conflict| yields(&conflict.manager))
+                {
                     Conclusion::AskWithForce
                 } else {
                     settled(Action::Refuse { trouble: conflict_trouble(wanted, refusal) }, Vec::new())
@@ -283,24 +291,30 @@ fn conflict_trouble(wanted: &Wanted, refusal: &Refusal) -> Trouble {
     for Conflict { manager, field } in &conflicts {
         trouble = trouble.because(format!("`{manager}` owns `{field}`"));
     }
-    let fields: Vec<&str> =
-        conflicts.iter().map(|conflict| conflict.field.trim_start_matches('.')).collect();
-    trouble
-        .hint("take them with `--force-conflicts`")
-        .hint(format!(
-            "or leave them to their owner: remove them from {}, or annotate it with `{GIVE_UP}: {}`",
-            wanted.place,
-            fields.join(",")
-        ))
+    let fields: Vec<&str> = conflicts.iter().map(|conflict| conflict.field.trim_start_matches('.')).collect();
+    trouble.hint("take them with `--force-conflicts`").hint(format!(
+        "or leave them to their owner: remove them from {}, or annotate it with `{GIVE_UP}: {}`",
+        wanted.place,
+        fields.join(",")
+    ))
 }
 
 /// Whether the server refuses because a field can never change.
 pub(crate) fn is_immutable(refusal: &Refusal) -> bool {
     let text = &refusal.message;
     refusal.code == 422
-        && ["field is immutable", "immutable after creation", "updates to statefulset spec", "cannot change roleRef", "updates to parameters are forbidden", "may not change once set", "updates to provisioner are forbidden", "pod updates may not change fields"]
-            .iter()
-            .any(|words| text.contains(words))
+        && [
+            "field is immutable",
+            "immutable after creation",
+            "updates to statefulset spec",
+            "cannot change roleRef",
+            "updates to parameters are forbidden",
+            "may not change once set",
+            "updates to provisioner are forbidden",
+            "pod updates may not change fields",
+        ]
+        .iter()
+        .any(|words| text.contains(words))
 }
 
 /// Why an object is refused, in the server's words and ours.
@@ -320,9 +334,8 @@ pub(crate) fn refused(wanted: &Wanted, error: &CallError, mask: &Mask) -> Troubl
             return Trouble::new(format!("its namespace does not exist: `{namespace}`"))
                 .hint("put the Namespace into `--namespaces-dir`, or among the manifests");
         }
-        422 if is_immutable(refusal) => Trouble::new("a field that cannot be changed differs").hint(format!(
-            "if the object may be deleted and created again: `--recreate {kind}`"
-        )),
+        422 if is_immutable(refusal) => Trouble::new("a field that cannot be changed differs")
+            .hint(format!("if the object may be deleted and created again: `--recreate {kind}`")),
         400 | 422 => Trouble::new("the cluster finds it invalid"),
         _ => Trouble::new("the cluster refuses it"),
     };

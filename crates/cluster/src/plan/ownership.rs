@@ -93,7 +93,9 @@ enum Place {
     Labels,
     /// Texts of the user, which are compared as texts: `data`, annotations and labels of templates.
     Opaque,
-    Other { quantities: bool },
+    Other {
+        quantities: bool,
+    },
 }
 
 impl Place {
@@ -135,9 +137,7 @@ fn same(wanted: &Value, live: Option<&Value>, fields: &Map<String, Value>, place
             Some(live) => same_list(items, live, fields, place),
             None => false,
         },
-        Value::Object(_) | Value::Array(_) => {
-            live.is_some_and(|live| same_atom(wanted, live, place, key))
-        }
+        Value::Object(_) | Value::Array(_) => live.is_some_and(|live| same_atom(wanted, live, place, key)),
         Value::Null => leaf && live.is_none_or(Value::is_null),
         Value::Bool(_) | Value::Number(_) | Value::String(_) => {
             leaf && live.is_some_and(|live| same_scalar(wanted, live, place))
@@ -147,9 +147,10 @@ fn same(wanted: &Value, live: Option<&Value>, fields: &Map<String, Value>, place
 
 fn same_map(wanted: &Value, live: &Value, fields: &Map<String, Value>, place: Place) -> bool {
     let (Some(wanted), Some(live)) = (wanted.as_object(), live.as_object()) else { return false };
-    let ours_only = fields.keys().filter_map(|key| key.strip_prefix("f:")).all(|key| {
-        place.skips(key) || wanted.contains_key(key)
-    });
+    let ours_only = fields
+        .keys()
+        .filter_map(|key| key.strip_prefix("f:"))
+        .all(|key| place.skips(key) || wanted.contains_key(key));
     ours_only
         && wanted.iter().filter(|(key, _)| !place.skips(key)).all(|(key, value)| {
             match fields.get(&format!("f:{key}")).and_then(Value::as_object) {
@@ -172,10 +173,8 @@ fn same_list(wanted: &[Value], live: &[Value], fields: &Map<String, Value>, plac
             Some((key.as_object()?.clone(), below.as_object()?))
         })
         .collect();
-    let values: Vec<Value> = fields
-        .keys()
-        .filter_map(|key| serde_json::from_str(key.strip_prefix("v:")?).ok())
-        .collect();
+    let values: Vec<Value> =
+        fields.keys().filter_map(|key| serde_json::from_str(key.strip_prefix("v:")?).ok()).collect();
     if !values.is_empty() && keyed.is_empty() {
         return values.len() == wanted.len()
             && wanted.iter().all(|item| values.contains(item) && live.contains(item));
@@ -206,9 +205,11 @@ fn same_item(
         .keys()
         .filter_map(|field| field.strip_prefix("f:"))
         .all(|field| wanted.contains_key(field) || key.contains_key(field))
-        && wanted.iter().all(|(field, value)| match fields.get(&format!("f:{field}")).and_then(Value::as_object) {
-            Some(below) => same(value, live.get(field), below, place.child(field), field),
-            None => value.is_null(),
+        && wanted.iter().all(|(field, value)| {
+            match fields.get(&format!("f:{field}")).and_then(Value::as_object) {
+                Some(below) => same(value, live.get(field), below, place.child(field), field),
+                None => value.is_null(),
+            }
         })
 }
 
@@ -388,8 +389,14 @@ mod tests {
                 "f:containers": {"k:{\"name\":\"a\"}": {"f:image": {}}}}}}}}));
         let item = json!({"name": "a", "image": "i:1"}).as_object().unwrap().clone();
         let key = |text: &str| Step::Key(text.into());
-        let mut path =
-            vec![key("spec"), key("template"), key("spec"), key("containers"), Step::Item(item), key("image")];
+        let mut path = vec![
+            key("spec"),
+            key("template"),
+            key("spec"),
+            key("containers"),
+            Step::Item(item),
+            key("image"),
+        ];
         assert_eq!(owner_of(&live, &path), Some("kubectl-edit".into()));
         path[5] = key("args");
         assert_eq!(owner_of(&live, &path), None);

@@ -90,7 +90,13 @@ impl Wanted {
         }
         mark(&mut value, object.name(), marks);
         let phase = Phase::of(&resource.group, &resource.kind);
-        Self { object: manifest::object::reference(&value), place: object.place.clone(), resource, phase, value }
+        Self {
+            object: manifest::object::reference(&value),
+            place: object.place.clone(),
+            resource,
+            phase,
+            value,
+        }
     }
 
     /// The name in the manifest.
@@ -131,7 +137,8 @@ impl Wanted {
         for map in ["labels", "annotations"] {
             let there = live["metadata"][map].as_object();
             if let Some(entries) = value["metadata"].get_mut(map).and_then(Value::as_object_mut) {
-                entries.retain(|key, _| !is_volatile(key) || there.is_some_and(|there| there.contains_key(key)));
+                entries
+                    .retain(|key, _| !is_volatile(key) || there.is_some_and(|there| there.contains_key(key)));
                 for (key, value) in entries.iter_mut().filter(|(key, _)| is_volatile(key)) {
                     if let Some(found) = there.and_then(|there| there.get(key)) {
                         *value = found.clone();
@@ -173,9 +180,15 @@ fn clean(value: &mut Value, resource: &Resource) {
     let Some(object) = value.as_object_mut() else { return };
     object.remove("status");
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        for key in
-            ["managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink", "deletionTimestamp"]
-        {
+        for key in [
+            "managedFields",
+            "resourceVersion",
+            "uid",
+            "generation",
+            "creationTimestamp",
+            "selfLink",
+            "deletionTimestamp",
+        ] {
             metadata.remove(key);
         }
         if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
@@ -265,8 +278,12 @@ fn set(metadata: &mut Value, map: &str, key: &str, value: &str) {
 
 /// A Job cannot be changed, so each content gets an object of its own: an unchanged Job has the name that it had.
 fn name_job(value: &mut Value) {
-    let spec = serde_json::to_vec(&json!([value["spec"], value["metadata"]["labels"], value["metadata"]["namespace"]]))
-        .unwrap_or_default();
+    let spec = serde_json::to_vec(&json!([
+        value["spec"],
+        value["metadata"]["labels"],
+        value["metadata"]["namespace"]
+    ]))
+    .unwrap_or_default();
     let digest = Sha256::digest(&spec);
     let suffix: String = digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
     let name = value["metadata"]["name"].as_str().unwrap_or_default();
@@ -331,7 +348,9 @@ mod tests {
     #[test]
     fn a_job_is_named_after_its_content() {
         let job = |image: &str| {
-            let text = format!("apiVersion: batch/v1\nkind: Job\nmetadata: {{name: migrate}}\nspec: {{image: {image}}}\n");
+            let text = format!(
+                "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: migrate}}\nspec: {{image: {image}}}\n"
+            );
             wanted(&text, "batch", &marks())
         };
         let (one, two) = (job("a:1"), job("a:2"));
@@ -345,7 +364,8 @@ mod tests {
     fn the_selector_of_a_workload_that_the_original_kit_made_is_kept() {
         let text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n  selector: {matchLabels: {app: a}}\n  template: {metadata: {labels: {app: a}}}\n";
         let mut wanted = wanted(text, "apps", &marks());
-        wanted.fit(&json!({"spec": {"selector": {"matchLabels": {"app": "a", "strategy": "rolling-update"}}}}));
+        wanted
+            .fit(&json!({"spec": {"selector": {"matchLabels": {"app": "a", "strategy": "rolling-update"}}}}));
         let labels = json!({"app": "a", "strategy": "rolling-update"});
         assert_eq!(wanted.value["spec"]["selector"]["matchLabels"], labels);
         assert_eq!(wanted.value["spec"]["template"]["metadata"]["labels"], labels);

@@ -188,8 +188,9 @@ impl WaitEnd {
                 Some(ObjectResult::NotReady { trouble: Trouble::new(message), diagnoses })
             }
             Self::Late { message, diagnoses } => {
-                let trouble = Trouble::new(format!("not ready in time: {message}"))
-                    .hint("give it more time with `--available-timeout SECONDS`, or look with `deployer status`");
+                let trouble = Trouble::new(format!("not ready in time: {message}")).hint(
+                    "give it more time with `--available-timeout SECONDS`, or look with `deployer status`",
+                );
                 Some(ObjectResult::NotReady { trouble, diagnoses })
             }
         }
