@@ -17,18 +17,22 @@ pub(crate) fn shown(problem: &Problem) -> cli::Problem {
     shown
 }
 
-/// `in cluster eu`, `in 37 clusters: a, b, c, d, e, …`.
+/// `resource cart in cluster eu`, `resource cart in 37 clusters: a, b, c, d, e, …`.
 fn clusters(problem: &Problem) -> Option<String> {
-    let resource = match &problem.resource {
-        Some(resource) => format!("resource {resource}, "),
-        None => String::new(),
-    };
-    let names: Vec<&str> = problem.clusters.iter().take(NAMED).map(|name| &**name).collect();
-    match problem.clusters.len() {
+    let clusters = list("cluster", &problem.clusters)?;
+    Some(match list("resource", &problem.resources) {
+        Some(resources) => format!("{resources} in {clusters}"),
+        None => format!("in {clusters}"),
+    })
+}
+
+fn list(noun: &str, names: &[std::sync::Arc<str>]) -> Option<String> {
+    let first: Vec<&str> = names.iter().take(NAMED).map(|name| &**name).collect();
+    match names.len() {
         0 => None,
-        1 => Some(format!("{resource}cluster {}", names[0])),
-        count if count <= NAMED => Some(format!("{resource}clusters {}", names.join(", "))),
-        count => Some(format!("{resource}{count} clusters: {}, …", names.join(", "))),
+        1 => Some(format!("{noun} {}", first[0])),
+        count if count <= NAMED => Some(format!("{noun}s {}", first.join(", "))),
+        count => Some(format!("{count} {noun}s: {}, …", first.join(", "))),
     }
 }
 

@@ -148,7 +148,7 @@ fn plan<'a>(renderer: &Renderer, rendered: &'a Rendered, policy: Policy) -> Resu
         bytes: file.text.as_bytes(),
         mode: file.mode,
         resource: &file.resource,
-        source: &file.source,
+        source: &file.rooted_source,
         secret_lines: &file.secret_lines,
     });
     let cluster: ClusterName =

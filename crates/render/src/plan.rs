@@ -44,6 +44,8 @@ pub struct OutputFile {
     pub resource: Arc<str>,
     /// The template or copied file, as the user would type it.
     pub source: Arc<str>,
+    /// The same, relative to the folder of kit.yaml, so that it does not depend on where the program was started.
+    pub rooted_source: String,
     /// The objects in it.
     pub objects: Vec<ObjectRef>,
     /// The lines, from 1, that hold a secret.
@@ -201,7 +203,7 @@ impl Renderer {
             if let Err(found) = self.resource(&merged, &name, &definition, &mut rendered) {
                 rendered.files.truncate(before);
                 let found = found.into_iter().map(|mut problem| {
-                    problem.resource.get_or_insert_with(|| name.clone());
+                    problem.resources.push(name.clone());
                     problem
                 });
                 match allows_failure(&definition) {
@@ -365,6 +367,7 @@ impl Renderer {
             name: output,
             mode,
             resource: rendering.name.clone(),
+            rooted_source: self.repository.rooted(&self.repository.folders.resources.join(relative)),
             source,
             objects: objects.into_iter().map(|object| object.name).collect(),
             secret_lines: rendering.secrets.lines(&text),

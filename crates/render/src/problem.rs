@@ -46,8 +46,8 @@ pub struct Problem {
     pub hints: Vec<String>,
     /// The clusters that have it; empty if it concerns none in particular.
     pub clusters: Vec<Arc<str>>,
-    /// The resource that has it.
-    pub resource: Option<Arc<str>>,
+    /// The resources that have it.
+    pub resources: Vec<Arc<str>>,
 }
 
 impl Problem {
@@ -60,7 +60,7 @@ impl Problem {
             causes: Vec::new(),
             hints: Vec::new(),
             clusters: Vec::new(),
-            resource: None,
+            resources: Vec::new(),
         }
     }
 
@@ -143,20 +143,26 @@ impl fmt::Display for Problem {
     }
 }
 
+fn add(names: &mut Vec<Arc<str>>, more: Vec<Arc<str>>) {
+    for name in more {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+}
+
 /// The same problem of many clusters becomes one that names them all, in the order of first sight.
 pub fn deduplicate(problems: Vec<Problem>) -> Vec<Problem> {
-    type Identity = (String, Option<Place>, Option<Arc<str>>);
+    type Identity = (String, Option<Place>);
     let mut at: std::collections::HashMap<Identity, usize> = std::collections::HashMap::new();
     let mut unique: Vec<Problem> = Vec::new();
     for problem in problems {
-        let identity = (problem.message.clone(), problem.place.clone(), problem.resource.clone());
+        let identity = (problem.message.clone(), problem.place.clone());
         match at.get(&identity) {
             Some(&index) => {
-                for cluster in problem.clusters {
-                    if !unique[index].clusters.contains(&cluster) {
-                        unique[index].clusters.push(cluster);
-                    }
-                }
+                let known = &mut unique[index];
+                add(&mut known.clusters, problem.clusters);
+                add(&mut known.resources, problem.resources);
             }
             None => {
                 at.insert(identity, unique.len());

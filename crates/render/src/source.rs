@@ -312,6 +312,12 @@ impl Repository {
         Ok(Node::from_yaml(&document.root, file, layer, false))
     }
 
+    /// A path relative to the folder of kit.yaml, if it lies below it.
+    pub fn rooted(&self, path: &Path) -> String {
+        let root = if self.folders.root == Path::new(".") { Path::new("") } else { &self.folders.root };
+        shown(path.strip_prefix(root).unwrap_or(path))
+    }
+
     fn lint(&self, lint: Problem) {
         self.lints.lock().unwrap_or_else(PoisonError::into_inner).push(lint);
     }

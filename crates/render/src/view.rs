@@ -2,8 +2,8 @@
 //!
 //! The view is the merged variables plus `name`, `branch`, with `--deploy-id` also `deployment.id` and
 //! `deployment.fastRollback`, one key for each container, and `svc`. Minijinja templates see four more names unless a
-//! variable already has them: `cluster` (`name`, `type`), `resource` (its definition), `containers` (all of them, by
-//! name) and `container` (the primary one).
+//! variable already has them: `cluster` (`name`, `type`), `resource` (its definition), `containers` (a list of all of
+//! them, each called as its key unless it has a `name`) and `container` (the primary one of them).
 
 use std::sync::Arc;
 
@@ -110,17 +110,30 @@ fn extended(
     cluster.set("type", Node::text(merged.cluster.kind.clone(), DERIVED));
     offer("cluster", Node::new(Value::Map(cluster), DERIVED));
     offer("resource", definition.clone());
-    let mut all = Map::default();
-    for (key, container) in containers {
-        all.set(key.clone(), container.clone());
-    }
-    offer("containers", Node::new(Value::Map(all), DERIVED));
-    let primary =
-        containers.iter().find(|(_, container)| container.get("primary").is_some_and(|p| p.is_true()));
-    if let Some((_, container)) = primary.or(containers.first()) {
+    let items: Vec<Arc<Node>> =
+        containers.iter().map(|(key, container)| called_by_key(key, container)).collect();
+    let primary = items.iter().find(|container| container.get("primary").is_some_and(|p| p.is_true()));
+    if let Some(container) = primary.or(items.first()) {
         offer("container", container.clone());
     }
+    offer("containers", Node::new(Value::List(List { items, named: Vec::new() }), DERIVED));
     Node::new(Value::Map(extended), DERIVED)
+}
+
+/// kit calls every container after its resource unless it has a `name`; in a list of all that would be ambiguous.
+fn called_by_key(key: &Arc<str>, container: &Arc<Node>) -> Arc<Node> {
+    let derived = |name: &Arc<Node>| name.origin.layer == Layer::Derived;
+    match container.as_map() {
+        Some(map)
+            if map.get("name").is_some_and(derived)
+                && !map.get("name").is_some_and(|n| n.as_text() == Some(key)) =>
+        {
+            let mut map = map.clone();
+            map.set("name", Node::text(key.clone(), DERIVED));
+            Node::new(Value::Map(map), container.origin)
+        }
+        _ => container.clone(),
+    }
 }
 
 type Named = (Arc<str>, Arc<Node>);

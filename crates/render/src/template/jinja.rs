@@ -107,7 +107,7 @@ impl Jinja {
             Some(range) => position(&source, range.start),
             None => (inner.line().unwrap_or(0) as u32, 0),
         };
-        let expression = range.map(|range| source[range].trim().to_owned()).unwrap_or_default();
+        let expression = range.map(|range| expression(&source, range)).unwrap_or_default();
         let mut problem = match inner.kind() {
             ErrorKind::UndefinedError => undefined(&expression, view, searched),
             ErrorKind::OutOfFuel => {
@@ -221,11 +221,34 @@ pub(crate) fn format(out: &mut minijinja::Output<'_>, value: &Jinjavalue) -> Res
     }
 }
 
+/// The whole expression around `range`: the engine names only the part that failed.
+fn expression(source: &str, range: std::ops::Range<usize>) -> String {
+    let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '[' | ']' | '"' | '\'' | '-');
+    let before = source[..range.start].trim_end_matches(part).len();
+    let after = range.end + source[range.end..].find(|c| !part(c)).unwrap_or(source.len() - range.end);
+    source[before..after].trim().to_owned()
+}
+
+enum Step<'p> {
+    Key(&'p str),
+    Item(usize),
+}
+
+/// `a.b[0]["c"]` taken apart, as far as it is as plain as that.
+fn steps(path: &str) -> impl Iterator<Item = Step<'_>> {
+    path.split(['.', '[', ']']).filter(|part| !part.is_empty()).map(|part| {
+        let part = part.trim_matches(['"', '\'']);
+        part.parse().map_or(Step::Key(part), Step::Item)
+    })
+}
+
 /// The message for something that is not there, with the layers searched and the nearest name.
 fn undefined(expression: &str, view: &View, searched: &[Arc<str>]) -> Problem {
     let expression = expression.trim_start_matches("{{").trim_end_matches("}}").trim();
-    let path: String =
-        expression.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '.')).collect();
+    let path: String = expression
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '[' | ']' | '"' | '\''))
+        .collect();
     let path = path.trim_end_matches('.');
     let message = match path {
         "" => "undefined value".to_owned(),
@@ -234,24 +257,43 @@ fn undefined(expression: &str, view: &View, searched: &[Arc<str>]) -> Problem {
     let mut problem = Problem::new(message);
     let mut node = &view.extended;
     let mut known = String::new();
-    for part in path.split('.').filter(|part| !part.is_empty()) {
-        match node.get(part) {
-            Some(inner) => {
-                node = inner;
-                known = if known.is_empty() { part.to_owned() } else { format!("{known}.{part}") };
+    for step in steps(path) {
+        let (inner, next) = match step {
+            Step::Key(key) => {
+                (node.get(key), if known.is_empty() { key.to_owned() } else { format!("{known}.{key}") })
             }
-            None => {
-                let keys: Vec<&str> = node.as_map().map(|map| map.keys().collect()).unwrap_or_default();
-                let prefix = if known.is_empty() { String::new() } else { format!("{known}.") };
-                if let Some(near) = nearest(part, keys.iter().copied()) {
-                    problem = problem.hint(format!("did you mean `{prefix}{near}`?"));
-                } else if !known.is_empty() && !keys.is_empty() {
-                    let list: Vec<&str> = keys.into_iter().take(12).collect();
-                    problem = problem.cause(format!("`{known}` has {}", list.join(", ")));
-                }
-                break;
+            Step::Item(index) => {
+                (node.as_list().and_then(|items| items.get(index)), format!("{known}[{index}]"))
             }
+        };
+        if let Some(inner) = inner {
+            (node, known) = (inner, next);
+            continue;
         }
+        let keys: Vec<&str> = node.as_map().map(|map| map.keys().collect()).unwrap_or_default();
+        let near = match step {
+            Step::Key(key) => nearest(key, keys.iter().copied()),
+            Step::Item(_) => None,
+        };
+        if let Some(near) = near {
+            let prefix = if known.is_empty() { String::new() } else { format!("{known}.") };
+            problem = problem.hint(format!("did you mean `{prefix}{near}`?"));
+        } else if !known.is_empty() {
+            problem = problem.cause(match &node.value {
+                Value::Map(_) => {
+                    let list: Vec<&str> = keys.into_iter().take(12).collect();
+                    format!("`{known}` has {}", list.join(", "))
+                }
+                Value::List(list) => format!("`{known}` is a list of {}", list.items.len()),
+                Value::Null
+                | Value::Bool(_)
+                | Value::Int(_)
+                | Value::Float(_)
+                | Value::Text(_)
+                | Value::Date(_) => format!("`{known}` is {}", node.kind()),
+            });
+        }
+        break;
     }
     let layers: Vec<&str> = searched.iter().map(|file| &**file).collect();
     problem.cause(format!("searched {}", layers.join(", "))).hint(match path {
