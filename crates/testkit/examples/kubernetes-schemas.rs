@@ -10,7 +10,7 @@
 //!   fields, their types and which of them are required. They are read as tokens, all minors in one run, because the
 //!   crate can only be compiled for one minor at a time;
 //! * `facts.json` next to the output: what the published documents leave out but a server serves at `/openapi/v3`
-//!   (enums, keys of lists), and which required fields a server does not insist on. With `--openapi DIR` this file is
+//!   (enums, keys of lists), and on which fields a server really insists. With `--openapi DIR` this file is
 //!   made again first, from a directory of such documents:
 //!
 //!   ```sh
@@ -73,8 +73,11 @@ fn main() -> Result<()> {
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Facts {
-    /// Required on paper; a server takes objects without (found by asking one). `Type field`.
-    optional: BTreeSet<String>,
+    /// Required on paper, and a server refused an object that it took before because this field was left out. What is
+    /// required on paper only is not asked for: servers fill in, or do not look. `Type field`.
+    insists: BTreeSet<String>,
+    /// Not required on paper, and yet a server insists.
+    also_insists: BTreeSet<String>,
     /// Enums that a server enforces but does not serve. `Type field` to values.
     enforced: BTreeMap<String, Vec<String>>,
     served: Served,
@@ -348,7 +351,7 @@ fn write(minors: &BTreeMap<u32, Minor>, facts: &Facts) -> Result<String> {
     let all: BTreeSet<u32> = minors.keys().copied().collect();
     let mut kinds: BTreeMap<Line, BTreeSet<u32>> = BTreeMap::new();
     let mut types: BTreeMap<String, BTreeMap<Line, BTreeSet<u32>>> = BTreeMap::new();
-    let mut unused: BTreeSet<&String> = facts.optional.iter().chain(facts.enforced.keys()).collect();
+    let mut unused: BTreeSet<&String> = facts.also_insists.iter().chain(facts.enforced.keys()).collect();
     for (&number, minor) in minors {
         for (kind, (scope, name)) in &minor.kinds {
             kinds.entry((kind.clone(), format!("{scope} {}", short(name)))).or_default().insert(number);
@@ -358,14 +361,12 @@ fn write(minors: &BTreeMap<u32, Minor>, facts: &Facts) -> Result<String> {
             let lines = types.entry(short(&name)).or_default();
             let required: Vec<&str> =
                 definition["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            let is_kind = minor.kinds.values().any(|(_, kind)| *kind == name);
             for (field, schema) in definition["properties"].as_object().unwrap() {
                 let key = format!("{name} {field}");
                 unused.remove(&key);
                 // k8s-openapi adds `metadata` to what a kind requires.
-                let is_required = required.contains(&field.as_str())
-                    && !(is_kind && field == "metadata")
-                    && !facts.optional.contains(&key);
+                let is_required = required.contains(&field.as_str()) && facts.insists.contains(&key)
+                    || facts.also_insists.contains(&key);
                 let mut line = minor.expression(schema).with_context(|| key.clone())?;
                 if let Some(fact) = facts.served.fields.get(&key) {
                     if let Some(keys) = &fact.keys {

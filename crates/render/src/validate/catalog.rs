@@ -179,7 +179,7 @@ impl Catalog {
         }
         *findings = check.findings;
         if known.is_some() {
-            server::rules(api_version, kind, node, findings);
+            server::rules(self.bundle.minor, api_version, kind, node, findings);
         }
     }
 

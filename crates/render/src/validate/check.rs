@@ -16,11 +16,13 @@ pub(super) struct Check<'c, 'n> {
     pub(super) findings: Findings<'n>,
     /// Below `status`, which a server throws away when it creates an object: only what it cannot read is wrong there.
     discarded: bool,
+    /// Inside a value of several kinds, where a server reads by hand and does not notice unknown fields.
+    forgiving: bool,
 }
 
 impl<'c, 'n> Check<'c, 'n> {
     pub(super) fn new(bundle: &'c Bundle) -> Self {
-        Self { bundle, findings: Findings::default(), discarded: false }
+        Self { bundle, findings: Findings::default(), discarded: false, forgiving: false }
     }
 
     /// Checks the fields of a whole object of one of Kubernetes' own kinds.
@@ -160,6 +162,7 @@ impl<'c, 'n> Check<'c, 'n> {
             Others::Like(schema) => {
                 self.at(Step::Field(&entry.key), |check| check.value(schema, &entry.value))
             }
+            Others::Refused if self.forgiving => {}
             Others::Refused => {
                 if object.embedded && matches!(entry.key.as_str(), "apiVersion" | "kind" | "metadata") {
                     return;

@@ -19,8 +19,8 @@ pub(super) enum Owner {
     Job,
 }
 
-/// The pod's `spec`, which is the current place.
-pub(super) fn spec<'n>(spec: &'n Node, owner: Owner, findings: &mut Findings<'n>) {
+/// The pod's `spec`, which is the current place; `claims` are volumes that it has besides its own.
+pub(super) fn spec<'n>(spec: &'n Node, owner: Owner, claims: &[&'n str], findings: &mut Findings<'n>) {
     let Some(map) = spec.as_map() else { return };
     if given(map, "containers").and_then(Node::as_list).is_some_and(<[Node]>::is_empty) {
         findings.at(Step::Field("containers"), |findings| {
@@ -30,7 +30,8 @@ pub(super) fn spec<'n>(spec: &'n Node, owner: Owner, findings: &mut Findings<'n>
     }
     restart_policy(map, owner, spec, findings);
     labels("nodeSelector", map, findings);
-    let volumes = volumes(spec, findings);
+    let mut volumes = volumes(spec, findings);
+    volumes.extend(claims);
     let mut names: BTreeMap<&str, u32> = BTreeMap::new();
     for list in ["initContainers", "containers"] {
         each(spec, list, findings, |container, findings| {
@@ -56,7 +57,8 @@ fn is_name_in(spec: &Node, list: &str, name: &str) -> bool {
     list.iter().any(|container| container.get("name").and_then(Node::as_str) == Some(name))
 }
 
-fn restart_policy<'n>(map: &'n Map, owner: Owner, spec: &'n Node, findings: &mut Findings<'n>) {
+/// Whether the pods run for ever or to their end.
+pub(super) fn restart_policy<'n>(map: &'n Map, owner: Owner, spec: &'n Node, findings: &mut Findings<'n>) {
     let node = given(map, "restartPolicy");
     let policy = node.and_then(Node::as_str).filter(|policy| !policy.is_empty());
     let span = node.map_or(&spec.span, |node| &node.span);
@@ -205,7 +207,7 @@ fn handler<'n>(probe: &'n Node, findings: &mut Findings<'n>) {
 }
 
 /// Exactly one of these fields.
-fn one_of<'n>(node: &'n Node, keys: &[&str], what: &str, findings: &mut Findings<'n>) {
+pub(super) fn one_of<'n>(node: &'n Node, keys: &[&str], what: &str, findings: &mut Findings<'n>) {
     let Some(map) = node.as_map() else { return };
     let mut known =
         map.iter().filter(|entry| keys.contains(&entry.key.as_str()) && entry.value.as_map().is_some());
@@ -264,6 +266,13 @@ fn resources<'n>(resources: &'n Node, findings: &mut Findings<'n>) {
     for list in ["limits", "requests"] {
         under(resources, list, findings, |quantities, findings| {
             for entry in quantities.as_map().into_iter().flatten() {
+                if !is_resource(&entry.key) {
+                    let near = grammar::nearest(&entry.key, RESOURCES.iter().copied());
+                    findings.at(Step::Field(&entry.key), |findings| {
+                        let finding = findings.add(&entry.key_span, "no such resource");
+                        finding.hint = near.map(|near| format!("did you mean `{near}`?"));
+                    });
+                }
                 let Some(value) = amount(&entry.value) else { continue };
                 let limit = limits.and_then(|limits| limits.get(&entry.key)).and_then(amount);
                 findings.path.push(Step::Field(&entry.key));
@@ -279,4 +288,11 @@ fn resources<'n>(resources: &'n Node, findings: &mut Findings<'n>) {
             }
         });
     }
+}
+
+const RESOURCES: &[&str] = &["cpu", "memory", "ephemeral-storage"];
+
+/// Whether a container can ask for it: one of Kubernetes' own, or one of a device plugin, with a domain.
+fn is_resource(name: &str) -> bool {
+    RESOURCES.contains(&name) || name.starts_with("hugepages-") || name.contains('/')
 }

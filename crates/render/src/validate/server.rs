@@ -14,25 +14,30 @@ const MOST_ANNOTATIONS: usize = 256 * 1024;
 const MOST_DATA: usize = 1024 * 1024;
 
 /// Adds what is wrong with the object beyond its schema.
-pub(super) fn rules<'n>(api_version: &str, kind: &str, object: &'n Node, findings: &mut Findings<'n>) {
+pub(super) fn rules<'n>(
+    minor: u32,
+    api_version: &str,
+    kind: &str,
+    object: &'n Node,
+    findings: &mut Findings<'n>,
+) {
     metadata(api_version, kind, object, findings);
     let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
     match (group, kind) {
         ("", "Pod") => {
-            under(object, "spec", findings, |spec, findings| pod::spec(spec, pod::Owner::Pod, findings))
+            under(object, "spec", findings, |spec, findings| pod::spec(spec, pod::Owner::Pod, &[], findings))
         }
         ("apps", "Deployment" | "ReplicaSet" | "DaemonSet" | "StatefulSet") => {
-            workload::workload(kind, object, findings)
+            workload::workload(kind, minor, object, findings)
         }
         ("batch", "Job") => under(object, "spec", findings, workload::job),
         ("batch", "CronJob") => workload::cron_job(object, findings),
         ("", "Service") => under(object, "spec", findings, workload::service),
+        ("", "PersistentVolumeClaim") => under(object, "spec", findings, workload::claim),
         ("", "ConfigMap" | "Secret") => data(kind, object, findings),
         ("autoscaling", "HorizontalPodAutoscaler") => under(object, "spec", findings, workload::autoscaler),
         ("policy", "PodDisruptionBudget") => under(object, "spec", findings, workload::budget),
-        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
-            workload::binding(object, findings)
-        }
+        ("rbac.authorization.k8s.io", "ClusterRoleBinding") => workload::binding(object, findings),
         ("networking.k8s.io", "Ingress") => under(object, "spec", findings, workload::ingress),
         _ => {}
     }
@@ -314,4 +319,19 @@ pub(super) fn port<'n>(node: &'n Node, key: &'static str, findings: &mut Finding
 /// Whether a field is true.
 pub(super) fn is_true(node: &Node, key: &str) -> bool {
     matches!(node.get(key).and_then(Node::as_scalar), Some(Scalar::Bool(true)))
+}
+
+/// A share such as `25%` where text stands for a number.
+pub(super) fn share<'n>(node: &'n Node, key: &'static str, findings: &mut Findings<'n>) {
+    range(node, key, 0.0, f64::MAX, findings);
+    if let Some(value) = node.get(key)
+        && let Some(text) = value.as_str()
+        && !text
+            .strip_suffix('%')
+            .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    {
+        findings.at(Step::Field(key), |findings| {
+            findings.add(&value.span, "expected a number or a share such as `25%`").found(text);
+        });
+    }
 }

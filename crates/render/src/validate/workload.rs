@@ -7,17 +7,23 @@ use manifest::yaml::{Map, Node};
 use super::check::number;
 use super::finding::{Findings, Step};
 use super::pod::{self, Owner};
-use super::server::{each, given, labels, missing, port, range, under};
+use super::server::{each, given, labels, missing, port, range, share, under};
 
 /// Deployments, ReplicaSets, DaemonSets, StatefulSets.
-pub(super) fn workload<'n>(kind: &str, object: &'n Node, findings: &mut Findings<'n>) {
+pub(super) fn workload<'n>(kind: &str, minor: u32, object: &'n Node, findings: &mut Findings<'n>) {
     under(object, "spec", findings, |spec, findings| {
         range(spec, "replicas", 0.0, f64::MAX, findings);
         range(spec, "minReadySeconds", 0.0, f64::MAX, findings);
         range(spec, "revisionHistoryLimit", 0.0, f64::MAX, findings);
         selector(spec, findings);
         if kind == "Deployment" {
-            under(spec, "strategy", findings, recreate);
+            under(spec, "strategy", findings, |strategy, findings| {
+                recreate(strategy, findings);
+                under(strategy, "rollingUpdate", findings, |update, findings| {
+                    share(update, "maxSurge", findings);
+                    share(update, "maxUnavailable", findings);
+                });
+            });
         }
         under(spec, "template", findings, |template, findings| {
             under(template, "metadata", findings, |metadata, findings| {
@@ -25,12 +31,22 @@ pub(super) fn workload<'n>(kind: &str, object: &'n Node, findings: &mut Findings
                     labels("labels", map, findings);
                 }
             });
-            // Of a StatefulSet's template a server looks at next to nothing: its volumes come from elsewhere, too.
-            if kind != "StatefulSet" {
-                under(template, "spec", findings, |spec, findings| pod::spec(spec, Owner::Service, findings));
-            }
+            under(template, "spec", findings, |pod, findings| match (kind, pod.as_map()) {
+                // Before, a server looked at next to nothing in the template of a StatefulSet.
+                ("StatefulSet", Some(map)) if minor < 36 => {
+                    pod::restart_policy(map, Owner::Service, pod, findings)
+                }
+                ("StatefulSet", _) => pod::spec(pod, Owner::Service, &claims(spec), findings),
+                _ => pod::spec(pod, Owner::Service, &[], findings),
+            });
         });
     });
+}
+
+/// The volumes that a StatefulSet makes for each pod.
+fn claims(spec: &Node) -> Vec<&str> {
+    let templates = spec.get("volumeClaimTemplates").and_then(Node::as_list).unwrap_or_default();
+    templates.iter().filter_map(|template| template.get("metadata")?.get("name")?.as_str()).collect()
 }
 
 fn selector<'n>(spec: &'n Node, findings: &mut Findings<'n>) {
@@ -103,7 +119,7 @@ pub(super) fn job<'n>(spec: &'n Node, findings: &mut Findings<'n>) {
                 labels("labels", map, findings);
             }
         });
-        under(template, "spec", findings, |spec, findings| pod::spec(spec, Owner::Job, findings));
+        under(template, "spec", findings, |spec, findings| pod::spec(spec, Owner::Job, &[], findings));
     });
 }
 
@@ -241,6 +257,8 @@ pub(super) fn autoscaler<'n>(spec: &'n Node, findings: &mut Findings<'n>) {
 
 /// A PodDisruptionBudget's `spec`.
 pub(super) fn budget<'n>(spec: &'n Node, findings: &mut Findings<'n>) {
+    share(spec, "minAvailable", findings);
+    share(spec, "maxUnavailable", findings);
     let map: Option<&Map> = spec.as_map();
     let field = |key: &str| map.and_then(|map| map.entry(key)).filter(|entry| !entry.value.is_null());
     if let (Some(_), Some(second)) = (field("minAvailable"), field("maxUnavailable")) {
@@ -252,8 +270,25 @@ pub(super) fn budget<'n>(spec: &'n Node, findings: &mut Findings<'n>) {
 
 /// An Ingress' `spec`.
 pub(super) fn ingress<'n>(spec: &'n Node, findings: &mut Findings<'n>) {
+    let filled = |key: &str| match spec.get(key) {
+        Some(node) => node.as_list().is_none_or(|list| !list.is_empty()) && !node.is_null(),
+        None => false,
+    };
+    if !filled("defaultBackend")
+        && !filled("rules")
+        && spec.as_map().is_some_and(|map| map.iter().all(|entry| entry.key != "backend"))
+    {
+        findings.add(&spec.span, "needs `rules` or a `defaultBackend`");
+    }
     each(spec, "rules", findings, |rule, findings| {
         under(rule, "http", findings, |http, findings| {
+            if let Some(paths) =
+                http.get("paths").filter(|node| node.as_list().is_some_and(<[Node]>::is_empty))
+            {
+                findings.at(Step::Field("paths"), |findings| {
+                    findings.add(&paths.span, "must have at least 1 element");
+                });
+            }
             each(http, "paths", findings, |path, findings| {
                 let kind = path.get("pathType").and_then(Node::as_str);
                 let given = path.get("path").filter(|node| !node.is_null());
@@ -264,6 +299,7 @@ pub(super) fn ingress<'n>(spec: &'n Node, findings: &mut Findings<'n>) {
                     });
                 }
                 under(path, "backend", findings, |backend, findings| {
+                    pod::one_of(backend, &["service", "resource"], "backend", findings);
                     under(backend, "service", findings, |service, findings| {
                         under(service, "port", findings, |target, findings| {
                             range(target, "number", 1.0, 65535.0, findings);
@@ -280,7 +316,29 @@ pub(super) fn ingress<'n>(spec: &'n Node, findings: &mut Findings<'n>) {
     });
 }
 
-/// A RoleBinding or ClusterRoleBinding.
+/// A PersistentVolumeClaim's `spec`.
+pub(super) fn claim<'n>(spec: &'n Node, findings: &mut Findings<'n>) {
+    let requests = spec.get("resources").and_then(|resources| resources.get("requests"));
+    if let Some(resources) = spec.get("resources").filter(|node| node.as_map().is_some())
+        && requests.and_then(Node::as_map).and_then(|map| given(map, "storage")).is_none()
+        && requests.is_none_or(|requests| requests.as_map().is_some())
+    {
+        findings.at(Step::Field("resources"), |findings| {
+            findings.at(Step::Field("requests"), |findings| {
+                missing(&requests.unwrap_or(resources).span, "storage", findings)
+                    .hint("write how much, as in `storage: 1Gi`");
+            });
+        });
+    }
+    if let Some(modes) = spec.get("accessModes").filter(|node| node.as_list().is_some_and(<[Node]>::is_empty))
+    {
+        findings.at(Step::Field("accessModes"), |findings| {
+            findings.add(&modes.span, "must have at least 1 element");
+        });
+    }
+}
+
+/// A ClusterRoleBinding. (A RoleBinding fills in its own namespace.)
 pub(super) fn binding<'n>(object: &'n Node, findings: &mut Findings<'n>) {
     each(object, "subjects", findings, |subject, findings| {
         let text = |key: &str| subject.get(key).and_then(Node::as_str).unwrap_or_default();
