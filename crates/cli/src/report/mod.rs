@@ -1,0 +1,347 @@
+//! The report of a deploy: one set of plain values, written as text, JSON, `JUnit`, Markdown and HTML, and read back from
+//! JSON ([`Report::read`]) by whoever joins or shows reports.
+//!
+//! The JSON carries [`VERSION`]; `crates/cli/schema/report.v1.json` describes it, and a test holds the two together. Fields may be
+//! added within a version; a reader ignores those that it does not know.
+
+mod file;
+mod html;
+mod junit;
+mod markdown;
+mod text;
+
+use serde::{Deserialize, Serialize};
+
+pub use file::{ReportError, ReportFile, ReportFormat};
+pub use html::{Page, page};
+pub use junit::junit;
+pub use markdown::{SUMMARY_LIMIT, markdown};
+pub use text::{failures, table};
+
+/// Version of the JSON form.
+pub const VERSION: u32 = 1;
+
+/// What a run did, over the fleet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// [`VERSION`] of the writer.
+    pub version: u32,
+    /// Program and version, for example `deployer 0.1.0`.
+    pub program: String,
+    /// RFC 3339, UTC.
+    pub started: String,
+    /// Wall time of the run, in seconds.
+    pub seconds: f64,
+    /// Nothing was written: this is what would have been.
+    pub dry_run: bool,
+    /// The commit that was deployed, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub commit: Option<String>,
+    /// What the shell is told.
+    pub exit_code: u8,
+    /// Objects by result, over all clusters.
+    pub totals: Counts,
+    /// Each cluster, sorted by name.
+    pub clusters: Vec<ClusterReport>,
+}
+
+/// One cluster of a [`Report`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterReport {
+    /// Its name.
+    pub name: String,
+    /// How it ended.
+    pub state: ClusterState,
+    /// From its start to its end.
+    pub seconds: f64,
+    /// Objects by result.
+    pub counts: Counts,
+    /// Why the cluster as a whole failed, if it did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trouble: Option<Trouble>,
+    /// Each object, in the order of the manifests.
+    pub objects: Vec<ObjectReport>,
+    /// What the server warned of.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub warnings: Vec<String>,
+}
+
+/// How a cluster ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClusterState {
+    /// Everything is as wanted.
+    Done,
+    /// Something is not.
+    Failed,
+    /// A guard said no before anything was written.
+    Refused,
+    /// The run was stopped before it was through.
+    Interrupted,
+    /// Its turn never came.
+    NotStarted,
+}
+
+/// One object of a [`ClusterReport`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectReport {
+    /// `Kind/namespace/name`, as everywhere.
+    pub object: String,
+    /// How it ended.
+    pub result: ObjectResult,
+    /// `file:line:column` of its manifest.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<String>,
+    /// Why, where it is not well or was skipped.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trouble: Option<Trouble>,
+    /// What is wrong with its pods.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub diagnoses: Vec<Diagnosis>,
+}
+
+/// How an object ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the words are those of the table")]
+pub enum ObjectResult {
+    Created,
+    Configured,
+    Recreated,
+    Unchanged,
+    Deleted,
+    Skipped,
+    Failed,
+    NotReady,
+}
+
+impl ObjectResult {
+    /// The word in tables and pages.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Configured => "configured",
+            Self::Recreated => "recreated",
+            Self::Unchanged => "unchanged",
+            Self::Deleted => "deleted",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+            Self::NotReady => "not ready",
+        }
+    }
+
+    /// Whether somebody has to look at it.
+    #[must_use]
+    pub fn is_bad(self) -> bool {
+        matches!(self, Self::Failed | Self::NotReady)
+    }
+}
+
+impl ClusterState {
+    /// The word in tables and pages.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Interrupted => "interrupted",
+            Self::NotStarted => "not started",
+        }
+    }
+
+    /// Whether everything is as wanted.
+    #[must_use]
+    pub fn is_good(self) -> bool {
+        self == Self::Done
+    }
+}
+
+/// What is wrong, in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trouble {
+    /// A lower-case sentence without a final period.
+    pub message: String,
+    /// Why, from the nearest cause to the root.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub causes: Vec<String>,
+    /// What gets the user on.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub hints: Vec<String>,
+}
+
+/// One thing that is wrong with the pods of an object, told once for all that have it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Diagnosis {
+    /// A sentence with pods, container, state, reason and exit code.
+    pub summary: String,
+    /// The server's word, for example `CrashLoopBackOff`.
+    pub reason: String,
+    /// How many pods have it.
+    pub pod_count: usize,
+    /// The first few of them.
+    pub pods: Vec<String>,
+    /// In which container.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub container: Option<String>,
+    /// How it ended last.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub exit_code: Option<i64>,
+    /// The most restarts that one pod has had.
+    pub restarts: i64,
+    /// Since when, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<String>,
+    /// What was said about the pods, the latest last.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub events: Vec<EventLine>,
+    /// The last lines of one pod's log.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub log: Option<LogTail>,
+}
+
+/// A Kubernetes Event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventLine {
+    /// For example `FailedMount`.
+    pub reason: String,
+    /// The words.
+    pub message: String,
+    /// How often.
+    pub count: i64,
+    /// When last, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last: Option<String>,
+}
+
+/// The last lines of a container's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogTail {
+    /// Whose.
+    pub pod: String,
+    /// Of the run before the present one.
+    pub previous: bool,
+    /// Oldest first.
+    pub lines: Vec<String>,
+}
+
+/// Objects by result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names are those of ObjectResult")]
+pub struct Counts {
+    pub created: usize,
+    pub configured: usize,
+    pub recreated: usize,
+    pub unchanged: usize,
+    pub deleted: usize,
+    pub skipped: usize,
+    pub failed: usize,
+    pub not_ready: usize,
+}
+
+impl Counts {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            created: self.created + other.created,
+            configured: self.configured + other.configured,
+            recreated: self.recreated + other.recreated,
+            unchanged: self.unchanged + other.unchanged,
+            deleted: self.deleted + other.deleted,
+            skipped: self.skipped + other.skipped,
+            failed: self.failed + other.failed,
+            not_ready: self.not_ready + other.not_ready,
+        }
+    }
+
+    /// Word and number of those that there are, in a fixed order.
+    #[must_use]
+    pub fn words(self) -> Vec<(&'static str, usize)> {
+        let all = [
+            ("created", self.created),
+            ("configured", self.configured),
+            ("recreated", self.recreated),
+            ("deleted", self.deleted),
+            ("unchanged", self.unchanged),
+            ("skipped", self.skipped),
+            ("not ready", self.not_ready),
+            ("failed", self.failed),
+        ];
+        all.into_iter().filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// `3 created, 1 failed`, or `nothing to do`.
+    #[must_use]
+    pub fn sentence(self) -> String {
+        let words: Vec<String> = self.words().iter().map(|(word, count)| format!("{count} {word}")).collect();
+        if words.is_empty() { "no objects".to_owned() } else { words.join(", ") }
+    }
+}
+
+impl Report {
+    /// Clusters that are as wanted, and those that are not.
+    #[must_use]
+    pub fn good_and_bad(&self) -> (usize, usize) {
+        let good = self.clusters.iter().filter(|cluster| cluster.state.is_good()).count();
+        (good, self.clusters.len() - good)
+    }
+
+    /// One line: `3 clusters: 2 done, 1 failed; 4 created, 1 not ready; 12.3 s`.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        let mut states: Vec<(&str, usize)> = Vec::new();
+        for cluster in &self.clusters {
+            match states.iter_mut().find(|(word, _)| *word == cluster.state.word()) {
+                Some((_, count)) => *count += 1,
+                None => states.push((cluster.state.word(), 1)),
+            }
+        }
+        let states: Vec<String> = states.iter().map(|(word, count)| format!("{count} {word}")).collect();
+        let clusters = match self.clusters.len() {
+            1 => "1 cluster".to_owned(),
+            n => format!("{n} clusters"),
+        };
+        let dry = if self.dry_run { "dry run, nothing was written; " } else { "" };
+        format!("{dry}{clusters}: {}; {}; {}", states.join(", "), self.totals.sentence(), seconds(self.seconds))
+    }
+
+    /// The report as JSON, with a final newline.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("maps with text keys always serialise");
+        text.push('\n');
+        text
+    }
+
+    /// Reads what [`Report::json`] wrote.
+    ///
+    /// # Errors
+    /// Not JSON, not a report, or of a version that this program does not know.
+    pub fn read(text: &str) -> Result<Self, ReportError> {
+        let report: Self = serde_json::from_str(text).map_err(ReportError::Parse)?;
+        match report.version {
+            VERSION => Ok(report),
+            found => Err(ReportError::Version { found, known: VERSION }),
+        }
+    }
+}
+
+/// `0.4 s`, `12.3 s`, `2 min 5 s`.
+#[must_use]
+pub fn seconds(seconds: f64) -> String {
+    if seconds < 100.0 {
+        return format!("{seconds:.1} s");
+    }
+    let whole = seconds.round();
+    format!("{:.0} min {:.0} s", (whole / 60.0).floor(), whole % 60.0)
+}
