@@ -12,9 +12,12 @@
 //!   hint: check the path, or create it with `git init --bare /tmp/x`
 //! ```
 
+pub mod ci;
 mod exit;
 mod printer;
 mod problem;
+pub mod progress;
+pub mod report;
 
 pub use exit::{Exit, run};
 pub use printer::{Format, Printer};

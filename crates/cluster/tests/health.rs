@@ -1,4 +1,5 @@
 //! Diagnoses and verdicts, from pods and events as servers write them.
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // a panic in a test's helper is a failed test
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
 //! The table of readiness: objects as a real server wrote them (`testdata/status/<kind>/<case>.json`, with what kubectl
 //! said of the same object at the same `resourceVersion`), and our verdict on each.
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // a panic in a test's helper is a failed test
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

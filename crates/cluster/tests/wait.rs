@@ -2,6 +2,7 @@
 //!
 //! What the pods do is chosen by a word in the image, which the simulated and the test control plane's kubelet share:
 //! `bad` cannot be pulled, `crash` ends at once, `notready` never gets ready, `flaky` recovers after two crashes.
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // a panic in a test's helper is a failed test
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

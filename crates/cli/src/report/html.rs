@@ -208,7 +208,7 @@ fn table(html: &mut String, grid: &Grid) {
             };
             let class = match cell.tone {
                 Tone::Plain => String::new(),
-                tone => format!(" class=\"{}\"", tone.class()),
+                Tone::Good | Tone::Bad => format!(" class=\"{}\"", cell.tone.class()),
             };
             let _ = match column {
                 0 => write!(html, "<th scope=\"row\"{class}>{text}</th>"),
@@ -222,7 +222,8 @@ fn table(html: &mut String, grid: &Grid) {
 
 /// The page of a deploy: what failed is open, what went well is there to be opened.
 pub(super) fn deploy(report: &Report) -> Page {
-    let mut facts = vec![("Started".to_owned(), report.started.clone()), ("Took".to_owned(), seconds(report.seconds))];
+    let mut facts =
+        vec![("Started".to_owned(), report.started.clone()), ("Took".to_owned(), seconds(report.seconds))];
     facts.extend(report.commit.iter().map(|commit| ("Commit".to_owned(), commit.clone())));
     facts.push(("Exit code".to_owned(), report.exit_code.to_string()));
     facts.push(("Program".to_owned(), report.program.clone()));
@@ -281,7 +282,10 @@ fn cluster_section(cluster: &ClusterReport) -> Section {
         blocks.push(Block::Text(format!("{} unchanged", cluster.counts.unchanged)));
     }
     if !cluster.warnings.is_empty() {
-        blocks.push(Block::Item("Warnings of the server".to_owned(), vec![Block::List(cluster.warnings.clone())]));
+        blocks.push(Block::Item(
+            "Warnings of the server".to_owned(),
+            vec![Block::List(cluster.warnings.clone())],
+        ));
     }
     if blocks.is_empty() {
         blocks.push(Block::Text("no objects".to_owned()));

@@ -12,7 +12,7 @@ pub fn junit(report: &Report) -> String {
     let suites: Vec<Suite<'_>> = report.clusters.iter().map(Suite::of).collect();
     let sum = |count: fn(&Suite<'_>) -> usize| suites.iter().map(count).sum::<usize>();
     let (tests, failures, errors, skipped) =
-        (sum(Suite::tests), sum(|s| s.failures), sum(|s| s.errors), sum(|s| s.skipped));
+        (sum(|s| s.tests()), sum(|s| s.failures), sum(|s| s.errors), sum(|s| s.skipped));
     let name = escape(&report.program);
     let time = report.seconds;
     let _ = writeln!(
@@ -35,12 +35,15 @@ struct Suite<'a> {
 
 impl<'a> Suite<'a> {
     fn of(cluster: &'a ClusterReport) -> Self {
-        let with = |result: ObjectResult| cluster.objects.iter().filter(|object| object.result == result).count();
+        let with =
+            |result: ObjectResult| cluster.objects.iter().filter(|object| object.result == result).count();
         Self {
             cluster,
             failures: with(ObjectResult::NotReady) + with(ObjectResult::Failed),
             // A cluster that failed as a whole is a case of its own.
-            errors: usize::from(cluster.trouble.is_some() || !cluster.state.is_good() && cluster.objects.is_empty()),
+            errors: usize::from(
+                cluster.trouble.is_some() || !cluster.state.is_good() && cluster.objects.is_empty(),
+            ),
             skipped: with(ObjectResult::Skipped),
         }
     }
@@ -87,7 +90,12 @@ impl<'a> Suite<'a> {
 fn case(xml: &mut String, cluster: &str, object: &ObjectReport) {
     let file = object.place.as_deref().and_then(|place| place.split(':').next());
     let file = file.map(|file| format!(" file=\"{}\"", escape(file))).unwrap_or_default();
-    let _ = write!(xml, "    <testcase classname=\"{}\" name=\"{}\"{file}", escape(cluster), escape(&object.object));
+    let _ = write!(
+        xml,
+        "    <testcase classname=\"{}\" name=\"{}\"{file}",
+        escape(cluster),
+        escape(&object.object)
+    );
     let trouble = object.trouble.as_ref();
     let message = trouble.map(|trouble| trouble.message.as_str()).unwrap_or_default();
     match object.result {
@@ -116,7 +124,9 @@ fn details(trouble: &Trouble, diagnoses: &[Diagnosis]) -> String {
     let mut lines = vec![trouble.message.clone()];
     lines.extend(trouble.causes.iter().map(|cause| format!("caused by: {cause}")));
     for diagnosis in diagnoses {
-        lines.push(diagnosis.summary.clone());
+        if diagnosis.summary != trouble.message {
+            lines.push(diagnosis.summary.clone());
+        }
         lines.extend(diagnosis.events.iter().map(|event| format!("event: {}", event_line(event))));
         if let Some(log) = &diagnosis.log {
             lines.push(format!("log of {}:", log.pod));

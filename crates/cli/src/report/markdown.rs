@@ -65,8 +65,17 @@ fn append(text: &mut String, parts: &[String], room: usize) -> usize {
 }
 
 fn row(cluster: &ClusterReport) -> String {
-    let state = if cluster.state.is_good() { cluster.state.word().to_owned() } else { format!("**{}**", cluster.state.word()) };
-    format!("| {} | {state} | {} | {} |\n", cell(&cluster.name), cluster.counts.sentence(), seconds(cluster.seconds))
+    let state = if cluster.state.is_good() {
+        cluster.state.word().to_owned()
+    } else {
+        format!("**{}**", cluster.state.word())
+    };
+    format!(
+        "| {} | {state} | {} | {} |\n",
+        cell(&cluster.name),
+        cluster.counts.sentence(),
+        seconds(cluster.seconds)
+    )
 }
 
 fn failures(cluster: &ClusterReport) -> Vec<String> {
@@ -81,7 +90,8 @@ fn failures(cluster: &ClusterReport) -> Vec<String> {
         }
         text
     });
-    let objects = cluster.objects.iter().filter(|object| object.result.is_bad()).map(|object| of_object(&name, object));
+    let objects =
+        cluster.objects.iter().filter(|object| object.result.is_bad()).map(|object| of_object(&name, object));
     whole.chain(objects).collect()
 }
 

@@ -312,7 +312,12 @@ impl Report {
             n => format!("{n} clusters"),
         };
         let dry = if self.dry_run { "dry run, nothing was written; " } else { "" };
-        format!("{dry}{clusters}: {}; {}; {}", states.join(", "), self.totals.sentence(), seconds(self.seconds))
+        format!(
+            "{dry}{clusters}: {}; {}; {}",
+            states.join(", "),
+            self.totals.sentence(),
+            seconds(self.seconds)
+        )
     }
 
     /// The report as JSON, with a final newline.

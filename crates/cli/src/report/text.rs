@@ -8,7 +8,7 @@ use super::{ClusterReport, Diagnosis, ObjectReport, Report, Trouble, seconds};
 #[must_use]
 pub fn table(report: &Report) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     let rare = |count: fn(&super::Counts) -> usize| count(&report.totals) > 0;
     let (recreated, deleted, not_ready) = (rare(|c| c.recreated), rare(|c| c.deleted), rare(|c| c.not_ready));
     let row = |name: &str, c: &super::Counts, state: &str, time: f64| {
@@ -37,7 +37,7 @@ pub fn table(report: &Report) -> String {
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
-        if (1..columns - 1).contains(&column.index()) {
+        if (1..columns - 1).contains(&column.index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
@@ -59,7 +59,8 @@ pub fn failures(report: &Report) -> String {
             }
         }
     }
-    let paragraphs: Vec<String> = groups.into_iter().map(|(names, text)| format!("{}: {text}", who(&names))).collect();
+    let paragraphs: Vec<String> =
+        groups.into_iter().map(|(names, text)| format!("{}: {text}", who(&names))).collect();
     paragraphs.join("\n")
 }
 

@@ -1,0 +1,81 @@
+//! The report in all its forms, from one sample with everything that a deploy can run into.
+
+use cli::report::{
+    ClusterReport, Report, ReportError, ReportFile, SUMMARY_LIMIT, failures, junit, markdown, table,
+};
+
+mod sample;
+
+#[test]
+fn the_table_has_a_line_per_cluster_and_the_sum() {
+    insta::assert_snapshot!(table(&sample::report()));
+}
+
+#[test]
+fn failures_read_like_a_persons_answer_and_are_told_once_for_equal_clusters() {
+    insta::assert_snapshot!(failures(&sample::report()));
+}
+
+#[test]
+fn junit_has_a_suite_per_cluster_and_a_case_per_object() {
+    insta::assert_snapshot!(junit(&sample::report()));
+}
+
+#[test]
+fn markdown_tells_failures_first() {
+    insta::assert_snapshot!(markdown(&sample::report(), SUMMARY_LIMIT));
+}
+
+#[test]
+fn markdown_stays_within_its_size_and_counts_what_it_leaves_out() {
+    let mut report = sample::report();
+    let eu = report.clusters[2].clone();
+    report.clusters = (0..3000).map(|n| ClusterReport { name: format!("eu-{n}"), ..eu.clone() }).collect();
+    let text = markdown(&report, SUMMARY_LIMIT);
+    assert!(text.len() <= SUMMARY_LIMIT, "{}", text.len());
+    assert!(text.len() > SUMMARY_LIMIT / 2);
+    let last = text.lines().last().unwrap();
+    assert!(
+        last.starts_with("_Left out to stay within the size limit: ") && last.contains("of 6000 failures"),
+        "{last}"
+    );
+}
+
+#[test]
+fn json_is_read_back_as_it_was_and_holds_to_its_schema() {
+    let report = sample::report();
+    assert_eq!(Report::read(&report.json()).unwrap(), report);
+    let schema = include_str!("../schema/report.v1.json");
+    let schema = jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap();
+    let mut value: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+    let errors: Vec<String> = schema.iter_errors(&value).map(|error| error.to_string()).collect();
+    assert_eq!(errors, Vec::<String>::new());
+    // The schema says something: a wrong word and a missing field are seen.
+    value["clusters"][0]["state"] = "fine".into();
+    value["totals"].as_object_mut().unwrap().remove("created");
+    assert_eq!(schema.iter_errors(&value).count(), 2);
+}
+
+#[test]
+fn a_report_of_another_version_is_refused() {
+    let text = sample::report().json().replacen("\"version\": 1", "\"version\": 7", 1);
+    assert!(matches!(Report::read(&text), Err(ReportError::Version { found: 7, known: 1 })));
+}
+
+#[test]
+fn the_format_follows_from_the_name_and_the_file_is_written_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, start) in
+        [("r.json", "{"), ("r.xml", "<?xml"), ("r.md", "## Deploy"), ("sub/r.html", "<!doctype html>")]
+    {
+        let path = dir.path().join(name);
+        let file: ReportFile = path.to_str().unwrap().parse().unwrap();
+        file.write(&sample::report()).unwrap();
+        assert!(std::fs::read_to_string(&path).unwrap().starts_with(start), "{name}");
+    }
+    let names: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 4, "{names:?}");
+    let error = "r.pdf".parse::<ReportFile>().unwrap_err();
+    assert_eq!(error.to_string(), "a report file ends in .json, .xml, .md or .html: `r.pdf`");
+}

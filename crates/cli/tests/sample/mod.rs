@@ -1,0 +1,111 @@
+//! A report with everything that a deploy can run into.
+
+use cli::report::{
+    ClusterReport, ClusterState, Counts, Diagnosis, EventLine, LogTail, ObjectReport, ObjectResult, Report,
+    Trouble, VERSION,
+};
+
+fn trouble(message: &str) -> Trouble {
+    Trouble { message: message.to_owned(), causes: Vec::new(), hints: Vec::new() }
+}
+
+fn object(name: &str, result: ObjectResult) -> ObjectReport {
+    ObjectReport { object: name.to_owned(), result, place: None, trouble: None, diagnoses: Vec::new() }
+}
+
+fn crashing() -> ObjectReport {
+    let summary = "10 pods (web-1, web-2, web-3, web-4, web-5, …), container `app`: keeps crashing (CrashLoopBackOff, exit code 3, 4 restarts)";
+    ObjectReport {
+        place: Some("eu-1/web.yaml:1:1".to_owned()),
+        trouble: Some(trouble(summary)),
+        diagnoses: vec![Diagnosis {
+            summary: summary.to_owned(),
+            reason: "CrashLoopBackOff".to_owned(),
+            pod_count: 10,
+            pods: (1..=5).map(|n| format!("web-{n}")).collect(),
+            container: Some("app".to_owned()),
+            exit_code: Some(3),
+            restarts: 4,
+            since: Some("2026-11-20T10:00:30Z".to_owned()),
+            events: vec![EventLine {
+                reason: "BackOff".to_owned(),
+                message: "Back-off restarting failed container app in pod <pod>".to_owned(),
+                count: 14,
+                last: Some("2026-11-20T10:02:00Z".to_owned()),
+            }],
+            log: Some(LogTail {
+                pod: "web-1".to_owned(),
+                previous: true,
+                lines: vec![
+                    "connecting to <db> & \"cache\"".to_owned(),
+                    "fatal: ```\u{1b}[31mno database".to_owned(),
+                ],
+            }),
+        }],
+        ..object("Deployment/shop/web", ObjectResult::NotReady)
+    }
+}
+
+pub(crate) fn report() -> Report {
+    let refused = ObjectReport {
+        trouble: Some(Trouble {
+            message: "the server refused it".to_owned(),
+            causes: vec!["Service \"web\" is invalid: spec.ports[0].port: must be 1-65535".to_owned()],
+            hints: vec!["correct the port in `eu-1/svc.yaml`".to_owned()],
+        }),
+        ..object("Service/shop/web", ObjectResult::Failed)
+    };
+    let skipped = ObjectReport {
+        trouble: Some(trouble("it depends on Deployment/shop/web, which is not ready")),
+        ..object("Ingress/shop/web", ObjectResult::Skipped)
+    };
+    let eu = ClusterReport {
+        name: "eu-1".to_owned(),
+        state: ClusterState::Failed,
+        seconds: 61.24,
+        counts: Counts {
+            created: 1,
+            unchanged: 40,
+            skipped: 1,
+            failed: 1,
+            not_ready: 1,
+            ..Counts::default()
+        },
+        trouble: None,
+        objects: vec![object("ConfigMap/shop/web", ObjectResult::Created), crashing(), refused, skipped],
+        warnings: vec!["policy/v1beta1 PodDisruptionBudget is deprecated".to_owned()],
+    };
+    let down = |name: &str| ClusterReport {
+        name: name.to_owned(),
+        state: ClusterState::Failed,
+        seconds: 10.0,
+        counts: Counts::default(),
+        trouble: Some(trouble("the server does not answer: https://10.0.0.1:6443")),
+        objects: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let us = ClusterReport {
+        name: "us-1".to_owned(),
+        state: ClusterState::Done,
+        seconds: 4.0,
+        counts: Counts { configured: 2, unchanged: 42, ..Counts::default() },
+        trouble: None,
+        objects: vec![
+            object("Deployment/shop/web", ObjectResult::Configured),
+            object("ConfigMap/shop/<b>&\"x\"", ObjectResult::Configured),
+        ],
+        warnings: Vec::new(),
+    };
+    let clusters = vec![down("ap-1"), down("ap-2"), eu, us];
+    Report {
+        version: VERSION,
+        program: "deployer 0.1.0".to_owned(),
+        started: "2026-11-20T10:00:00Z".to_owned(),
+        seconds: 131.5,
+        dry_run: false,
+        commit: Some("c6350f4c2709708b8f784408a440030e704b2b9a".to_owned()),
+        exit_code: 4,
+        totals: clusters.iter().fold(Counts::default(), |sum, cluster| sum.plus(cluster.counts)),
+        clusters,
+    }
+}
