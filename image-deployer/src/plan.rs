@@ -256,7 +256,9 @@ fn edit_problem(error: &EditError) -> Problem {
 pub(crate) fn git_failure(error: &GitError) -> Failure {
     let mut problem = Problem::from_error(error);
     let is_http = |url: &str| url.starts_with("http");
-    if !matches!(error, GitError::Auth { sent_credentials: false, url, .. } if is_http(url)) {
+    let has_a_flag = matches!(error, GitError::Auth { sent_credentials: false, url, .. } if is_http(url))
+        || matches!(error, GitError::Certificate { .. });
+    if !has_a_flag {
         problem = problem.maybe_hint(error.hint());
     }
     let exit = match error {
@@ -282,7 +284,7 @@ pub(crate) fn git_failure(error: &GitError) -> Failure {
             Exit::Failed
         }
         GitError::Certificate { .. } => {
-            problem = problem.hint("name it with `--ca-file`");
+            problem = problem.hint("name the certificate of its authority with `--ca-file FILE` (PEM)");
             Exit::Failed
         }
         GitError::Auth { .. }

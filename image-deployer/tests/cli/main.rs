@@ -10,6 +10,7 @@ mod places;
 mod registry;
 mod remote;
 mod review;
+mod servers;
 mod signing;
 
 /// Compares a whole answer with its snapshot; commit ids are the same in no two runs.
