@@ -160,7 +160,10 @@ pub(crate) fn clusters_from(path: &Path) -> Result<BTreeSet<ClusterName>, Failur
             .map(|item| item.as_str().or_else(|| item["name"].as_str()).map(str::to_owned))
             .collect::<Option<Vec<_>>>(),
         serde_json::Value::Object(map) => Some(map.keys().cloned().collect()),
-        _ => None,
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => None,
     };
     names
         .ok_or_else(|| invalid("expected `clusters`, a list of names".into()))?

@@ -55,7 +55,12 @@ pub(crate) async fn narrate(mut events: UnboundedReceiver<Event>, printer: Print
                     }
                 };
             }
-            _ => {}
+            Happening::Connected
+            | Happening::Planned { .. }
+            | Happening::Retrying { .. }
+            | Happening::Warning { .. }
+            | Happening::Phase { .. }
+            | Happening::Object { .. } => {}
         }
         if let Some(line) = line(&event, narration.debug) {
             printer.say(&line);
@@ -116,7 +121,6 @@ fn line(event: &Event, debug: bool) -> Option<String> {
         Happening::Finished { state, seconds } => {
             Some(format!("{} after {seconds:.1} s", format!("{state:?}").to_lowercase()))
         }
-        _ => None,
     };
     text.map(|text| format!("{cluster}: {}", text.lines().next().unwrap_or_default()))
 }

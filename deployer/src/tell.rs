@@ -116,7 +116,9 @@ fn yaml(value: &Value) -> String {
     match value {
         // Long texts are compared as they are, not as YAML writes them.
         Value::String(text) => text.clone(),
-        _ => manifest::yaml::emit(value).unwrap_or_else(|_| value.to_string()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            manifest::yaml::emit(value).unwrap_or_else(|_| value.to_string())
+        }
     }
 }
 

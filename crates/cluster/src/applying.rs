@@ -103,23 +103,24 @@ impl<'a> Applying<'a> {
     /// Writes objects side by side.
     async fn write(&mut self, indices: &[usize]) {
         let (connection, options, run) = (self.connection, self.options, self.run);
-        let mut jobs: Vec<BoxFuture<'_, (usize, (ObjectResult, Option<Written>))>> = Vec::new();
+        let mut jobs: Vec<BoxFuture<'_, Finished>> = Vec::new();
         for index in indices.iter().copied() {
             let object = &self.plan.objects[index];
             match self.without_writing(object) {
                 Some(result) => self.settle(index, result),
-                None => jobs
-                    .push(async move { (index, write_one(connection, object, options, run).await) }.boxed()),
+                None => {
+                    jobs.push(async move { write_one(connection, index, object, options, run).await }.boxed())
+                }
             }
         }
         let mut done = stream::iter(jobs).buffer_unordered(self.options.cluster_concurrency);
         let mut finished = Vec::new();
-        while let Some((index, (result, written))) = done.next().await {
-            emit(connection, &self.plan.objects[index].wanted.object, &result);
-            finished.push((index, result, written));
+        while let Some(one) = done.next().await {
+            emit(connection, &self.plan.objects[one.index].wanted.object, &one.result);
+            finished.push(one);
         }
         drop(done);
-        for (index, result, written) in finished {
+        for Finished { index, result, written } in finished {
             self.results[index] = Some(result);
             if let Some(written) = written {
                 self.written.insert(index, written);
@@ -403,16 +404,25 @@ fn emit(connection: &Connection, object: &ObjectRef, result: &ObjectResult) {
     connection.events().emit(Happening::Object { object: object.clone(), result: result.clone() });
 }
 
+/// One object that has been written, or could not be.
+struct Finished {
+    index: usize,
+    result: ObjectResult,
+    written: Option<Written>,
+}
+
 async fn write_one(
     connection: &Connection,
+    index: usize,
     object: &PlannedObject,
     options: &RolloutOptions,
     run: &Run,
-) -> (ObjectResult, Option<Written>) {
+) -> Finished {
+    let unwritten = |result| Finished { index, result, written: None };
     // The overall bound; closed only when the process ends.
     let _permit = run.writes.acquire().await;
     if run.stop.is_set() {
-        return (ObjectResult::Skipped { because: "the run was stopped".into() }, None);
+        return unwritten(ObjectResult::Skipped { because: "the run was stopped".into() });
     }
     let wanted = &object.wanted;
     let outcome = match &object.action {
@@ -421,7 +431,7 @@ async fn write_one(
                 Ok(Some(reply)) => Ok((ObjectResult::Created, reply)),
                 Ok(None) => {
                     let because = "it appeared meanwhile, and only what is not there is created".to_owned();
-                    return (ObjectResult::Skipped { because }, None);
+                    return unwritten(ObjectResult::Skipped { because });
                 }
                 Err(error) => Err(error),
             }
@@ -439,9 +449,9 @@ async fn write_one(
                 let text = run.mask.text(text);
                 connection.events().emit(Happening::Warning { object: Some(wanted.object.clone()), text });
             }
-            (result, Some(written(&reply)))
+            Finished { index, result, written: Some(written(&reply)) }
         }
-        Err(error) => (ObjectResult::Failed { trouble: refused(wanted, &error, &run.mask) }, None),
+        Err(error) => unwritten(ObjectResult::Failed { trouble: refused(wanted, &error, &run.mask) }),
     }
 }
 

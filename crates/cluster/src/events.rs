@@ -20,7 +20,6 @@ pub struct Event {
 /// What happened.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-#[non_exhaustive]
 pub enum Happening {
     /// The cluster's turn has come.
     Started,

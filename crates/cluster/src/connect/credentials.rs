@@ -115,7 +115,7 @@ pub(super) struct Credentials {
     /// `Authorization`, marked sensitive.
     pub(super) header: Option<HeaderValue>,
     /// Client certificate and key, PEM.
-    pub(super) identity: Option<(Vec<u8>, Vec<u8>)>,
+    pub(super) identity: Option<Identity>,
     /// From when on they are of no use.
     pub(super) expires: Option<Timestamp>,
     /// Whether asking again may give others.
@@ -126,8 +126,14 @@ pub(super) struct Credentials {
 #[derive(Clone)]
 pub struct Plugins {
     timeout: Duration,
-    handed_out: Arc<Mutex<HashMap<String, Arc<AsyncMutex<Option<Issued>>>>>>,
+    handed_out: Arc<Mutex<HashMap<String, Slot>>>,
 }
+
+/// What one user entry was handed; locked while its plugin runs.
+type Slot = Arc<AsyncMutex<Option<Issued>>>;
+
+/// Client certificate and key, PEM.
+type Identity = (Vec<u8>, Vec<u8>);
 
 #[derive(Clone)]
 struct Issued {
@@ -309,10 +315,7 @@ fn exec_info(exec: &ExecConfig, reach: &Reach) -> String {
     serde_json::json!({ "apiVersion": api_version, "kind": "ExecCredential", "spec": spec }).to_string()
 }
 
-fn identity(
-    user: &AuthInfo,
-    name: impl Fn() -> String,
-) -> Result<Option<(Vec<u8>, Vec<u8>)>, CredentialsError> {
+fn identity(user: &AuthInfo, name: impl Fn() -> String) -> Result<Option<Identity>, CredentialsError> {
     let certificate = data_or_file(
         user.client_certificate_data.as_deref(),
         user.client_certificate.as_deref(),

@@ -166,7 +166,8 @@ fn says_nothing(value: &Value, place: Place) -> bool {
 }
 
 fn same_list(wanted: &[Value], live: &[Value], fields: &Map<String, Value>, place: Place) -> bool {
-    let keyed: Vec<(Map<String, Value>, &Map<String, Value>)> = fields
+    type Fields = Map<String, Value>;
+    let keyed: Vec<(Fields, &Fields)> = fields
         .iter()
         .filter_map(|(key, below)| {
             let key: Value = serde_json::from_str(key.strip_prefix("k:")?).ok()?;
