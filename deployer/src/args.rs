@@ -167,6 +167,12 @@ pub(crate) struct ChangeArgs {
     /// Show what would change, and change nothing.
     #[arg(short, long, env = "DRY_RUN", value_parser = parse::boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
     pub(crate) dry_run: bool,
+    /// Write the plan of the whole fleet to this file, for review, and change nothing.
+    #[arg(long, env = "KIT_PLAN_OUT", value_name = "FILE", conflicts_with = "plan")]
+    pub(crate) plan_out: Option<PathBuf>,
+    /// Carry out exactly the plan in this file; a cluster that has moved since is refused (exit code 5).
+    #[arg(long, env = "KIT_PLAN", value_name = "FILE")]
+    pub(crate) plan: Option<PathBuf>,
     /// Show what changes in a real deploy too.
     #[arg(long, env = "DIFF", value_parser = parse::boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
     pub(crate) diff: bool,

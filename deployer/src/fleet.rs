@@ -79,6 +79,7 @@ fn failed(cluster: manifest::ClusterName, trouble: Trouble) -> ClusterOutcome {
         trouble: Some(trouble),
         objects: Vec::new(),
         changes: Vec::new(),
+        plan: None,
         warnings: Vec::new(),
         seconds: 0.0,
         requests: 0,

@@ -5,6 +5,7 @@ mod configs;
 mod fleet;
 mod input;
 mod parse;
+mod planfile;
 mod progress;
 mod run;
 mod signals;

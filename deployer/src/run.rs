@@ -19,6 +19,7 @@ use crate::configs::{self, ClusterFilter};
 use crate::fleet::{self, Fleet};
 use crate::input::{self, Manifests};
 use crate::parse;
+use crate::planfile;
 use crate::progress::{self, Narration};
 use crate::signals::Interrupted;
 use crate::tell::{self, Mood};
@@ -39,17 +40,23 @@ fn deploy(args: &DeployArgs, printer: &Printer) -> Result<Exit, Failure> {
     }
     let (targets, manifests) = load(args)?;
     manifests.check(&targets)?;
+    let options = rollout_options(args)?;
+    let salt = options.salt.clone();
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(Problem::from_error(&error).context("cannot start")))?;
     let interrupted = Interrupted::default();
-    let outcomes = runtime.block_on(act(args, targets, manifests, &interrupted, printer))?;
+    let outcomes = runtime.block_on(act(args, targets, manifests, options, &interrupted, printer))?;
     // Whatever still hangs in a resolver or a pipe is not waited for.
     runtime.shutdown_background();
 
     let exit = exit_code(&outcomes, &args.change, &interrupted);
+    if let Some(path) = &args.change.plan_out {
+        planfile::write(path, salt, planfile::fingerprint(args), &outcomes)?;
+        printer.say(&format!("plan written: {}", path.display()));
+    }
     tell(args, printer, &outcomes, exit);
     Ok(exit)
 }
@@ -81,6 +88,7 @@ async fn act(
     args: &DeployArgs,
     targets: Vec<Target>,
     manifests: Manifests,
+    options: RolloutOptions,
     interrupted: &Interrupted,
     printer: &Printer,
 ) -> Result<Vec<ClusterOutcome>, Failure> {
@@ -97,7 +105,7 @@ async fn act(
     let narrator = tokio::spawn(progress::narrate(heard, *printer, narration));
     let fleet = Fleet {
         manifests,
-        options: rollout_options(args),
+        options,
         plugins: Plugins::new(args.reach.plugin_timeout),
         run: Run { mask: Mask::new(), stop, writes: Arc::new(Semaphore::new(WRITES)) },
         concurrency: usize::from(args.reach.concurrency),
@@ -108,9 +116,14 @@ async fn act(
     Ok(outcomes)
 }
 
-fn rollout_options(args: &DeployArgs) -> RolloutOptions {
+fn rollout_options(args: &DeployArgs) -> Result<RolloutOptions, Failure> {
     let (change, wait, mark) = (&args.change, &args.wait, &args.mark);
-    RolloutOptions {
+    let approved = match &change.plan {
+        Some(path) => Some(Arc::new(planfile::read(path, &planfile::fingerprint(args))?)),
+        None => None,
+    };
+    let plan_only = change.dry_run || change.plan_out.is_some();
+    Ok(RolloutOptions {
         connect: connect_options(&args.reach),
         plan: PlanOptions {
             create_only: change.create_only,
@@ -128,8 +141,8 @@ fn rollout_options(args: &DeployArgs) -> RolloutOptions {
             sha: mark.sha.clone().filter(|sha| !sha.is_empty()),
             started: jiff::Timestamp::now(),
         },
-        extent: if change.dry_run { Extent::Plan } else { Extent::Deploy },
-        ask_before_create: change.dry_run,
+        extent: if plan_only { Extent::Plan } else { Extent::Deploy },
+        ask_before_create: plan_only || approved.is_some(),
         waiting: match (wait.available_enabled, wait.available_all) {
             (false, _) => Waiting::No,
             (true, false) => Waiting::Changed,
@@ -149,7 +162,9 @@ fn rollout_options(args: &DeployArgs) -> RolloutOptions {
         timeout: args.reach.timeout,
         cluster_concurrency: usize::from(args.reach.cluster_concurrency),
         job_history: change.job_history,
-    }
+        salt: approved.as_ref().map_or_else(planfile::salt, |plan| plan.salt.clone()),
+        approved,
+    })
 }
 
 fn connect_options(reach: &ReachArgs) -> ConnectOptions {
@@ -201,17 +216,18 @@ fn tell(args: &DeployArgs, printer: &Printer, outcomes: &[ClusterOutcome], exit:
         exit_code: u8,
         clusters: &'a [ClusterOutcome],
     }
+    let plan_only = args.change.dry_run || args.change.plan_out.is_some();
     match printer.format() {
         Format::Json | Format::Ndjson => printer.json(&Report {
             version: 1,
             event: "report",
-            dry_run: args.change.dry_run,
+            dry_run: plan_only,
             exit_code: exit.code(),
             clusters: outcomes,
         }),
         Format::Text => {
-            let mood = if args.change.dry_run { Mood::Planned } else { Mood::Done };
-            if args.change.dry_run || args.change.diff {
+            let mood = if plan_only { Mood::Planned } else { Mood::Done };
+            if plan_only || args.change.diff {
                 printer.result(&tell::changes(outcomes));
             }
             printer.result(&tell::summary(outcomes, mood));

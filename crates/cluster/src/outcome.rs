@@ -178,6 +178,9 @@ pub struct ClusterOutcome {
     /// What differs, object by object; in a dry run what would be written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<crate::plan::ObjectChange>,
+    /// The same as it goes into a plan file.
+    #[serde(skip)]
+    pub plan: Option<crate::plan::file::ClusterPlan>,
     /// What the server warned of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

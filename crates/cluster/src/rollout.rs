@@ -14,6 +14,7 @@ use crate::connect::{CallError, ConnectOptions, Connection, Plugins, Target};
 use crate::events::{Events, Happening};
 use crate::health::HealthOptions;
 use crate::outcome::{ClusterOutcome, ClusterState, Counts, ObjectOutcome, ObjectResult, Trouble};
+use crate::plan::file::{ClusterPlan, FleetPlan};
 use crate::plan::{Action, Marks, Mask, ObjectChange, Plan, PlanOptions, PlannedObject};
 use crate::planning::{self, PlanError};
 use crate::status;
@@ -74,6 +75,10 @@ pub struct RolloutOptions {
     pub cluster_concurrency: usize,
     /// Earlier runs of a Job that are kept.
     pub job_history: usize,
+    /// Goes into the digests of a plan that is written to a file.
+    pub salt: String,
+    /// The plan that was reviewed: what differs from it is refused.
+    pub approved: Option<Arc<FleetPlan>>,
 }
 
 /// What the clusters of a run share.
@@ -120,6 +125,12 @@ pub async fn deploy(
     match planning::plan(&connection, objects, options, run).await {
         Ok(plan) => {
             report.plan(&plan);
+            let file = ClusterPlan::of(&target.name, target.server(), &plan, &options.salt);
+            if let Err(trouble) = approved(&file, options) {
+                report.refuse(trouble);
+                return report.finish(&events);
+            }
+            report.outcome.plan = Some(file);
             events.emit(Happening::Planned {
                 counts: Counts::of(plan.expected().iter().map(|(_, result)| result)),
             });
@@ -136,6 +147,15 @@ pub async fn deploy(
     report.outcome.bytes_sent = traffic.bytes_sent();
     report.outcome.bytes_received = traffic.bytes_received();
     report.finish(&events)
+}
+
+/// Whether a plan is the one that was reviewed, if one was.
+fn approved(plan: &ClusterPlan, options: &RolloutOptions) -> Result<(), Trouble> {
+    let Some(fleet) = &options.approved else { return Ok(()) };
+    match fleet.clusters.iter().find(|reviewed| reviewed.cluster == plan.cluster) {
+        Some(reviewed) => reviewed.verify(plan),
+        None => Err(Trouble::new("the plan does not mention this cluster, nothing was written")),
+    }
 }
 
 async fn carry_out(
@@ -261,6 +281,7 @@ impl<'a> Report<'a> {
             trouble: None,
             objects: Vec::new(),
             changes: Vec::new(),
+            plan: None,
             warnings: Vec::new(),
             seconds: 0.0,
             requests: 0,
@@ -272,6 +293,11 @@ impl<'a> Report<'a> {
 
     fn fail(&mut self, trouble: Trouble) {
         self.outcome.state = ClusterState::Failed;
+        self.outcome.trouble = Some(trouble);
+    }
+
+    fn refuse(&mut self, trouble: Trouble) {
+        self.outcome.state = ClusterState::Refused;
         self.outcome.trouble = Some(trouble);
     }
 

@@ -161,6 +161,18 @@ impl Refusal {
         self.details.as_ref().map_or(&[], |details| &details.causes)
     }
 
+    /// Whether server-side apply could not read the object: the server says 500, but it will never say anything else.
+    pub fn is_typed_patch_error(&self) -> bool {
+        self.code >= 400
+            && [
+                "failed to create typed patch object",
+                "failed to create typed new object",
+                "field not declared in schema",
+            ]
+            .iter()
+            .any(|words| self.message.contains(words))
+    }
+
     /// Whether this is a server-side apply that met fields of other managers.
     pub fn is_field_conflict(&self) -> bool {
         self.code == 409 && self.causes().iter().any(|cause| cause.reason == "FieldManagerConflict")
@@ -269,7 +281,12 @@ impl Connection {
                 Attempt::Again { last, pause } => (last, pause),
             };
             let (last, pause) = last;
-            let limit = if self.was_contacted() { policy.attempts } else { policy.first_contact };
+            let limit = match &last {
+                // A failing webhook answers 500 for ever; an etcd that elects a leader is back soon.
+                CallError::Refused { refusal, .. } if refusal.code == 500 => policy.attempts.min(5),
+                _ if self.was_contacted() => policy.attempts,
+                _ => policy.first_contact,
+            };
             if attempt >= limit {
                 return Err(last);
             }
@@ -376,6 +393,9 @@ fn judge(call: &Call, attempt: u32, code: u16, headers: &HeaderMap, body: &[u8])
     let conflict = code == 409 && call.again_on_conflict && !refusal.is_field_conflict();
     match code {
         401 => Attempt::Unauthorized(refusal),
+        500 if refusal.is_typed_patch_error() => {
+            Attempt::Fatal(CallError::Refused { refusal: Box::new(refusal), attempts: attempt })
+        }
         429 | 500 | 502 | 503 | 504 => Attempt::Again {
             last: CallError::Refused { refusal: Box::new(refusal), attempts: attempt },
             pause: asked,

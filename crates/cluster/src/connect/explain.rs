@@ -21,6 +21,8 @@ pub enum TroubleKind {
     Dropped,
     /// The server's certificate is not acceptable.
     ServerCertificate,
+    /// The server's certificate is for another name.
+    ServerName,
     /// The server does not accept our certificate.
     ClientCertificate,
     /// The other end does not speak TLS, or the TLS that we speak.
@@ -34,7 +36,7 @@ impl TroubleKind {
     pub fn may_pass(self) -> bool {
         match self {
             Self::Refused | Self::Name | Self::Silent | Self::Dropped | Self::Other => true,
-            Self::ServerCertificate | Self::ClientCertificate | Self::Protocol => false,
+            Self::ServerCertificate | Self::ServerName | Self::ClientCertificate | Self::Protocol => false,
         }
     }
 }
@@ -68,6 +70,9 @@ impl Trouble {
                     "compare `certificate-authority-data` of {origin} with: openssl s_client -connect {host} -showcerts"
                 ))
             }
+            TroubleKind::ServerName => Some(format!(
+                "change `server` in {origin}, or set `tls-server-name` to a name of the certificate"
+            )),
             TroubleKind::ClientCertificate => {
                 Some(format!("fetch the kubeconfig of the cluster anew: {origin}"))
             }
@@ -114,6 +119,7 @@ pub fn explain(error: &(dyn Error + 'static)) -> Trouble {
         TroubleKind::Silent => "no answer in time".to_owned(),
         TroubleKind::Dropped => format!("the connection was dropped ({last})"),
         TroubleKind::ServerCertificate
+        | TroubleKind::ServerName
         | TroubleKind::ClientCertificate
         | TroubleKind::Protocol
         | TroubleKind::Other => {
@@ -150,7 +156,12 @@ fn io_kind(kind: io::ErrorKind, before: TroubleKind) -> TroubleKind {
 
 fn tls_trouble(error: &rustls::Error) -> Trouble {
     let (kind, sentence) = if let rustls::Error::InvalidCertificate(problem) = error {
-        (TroubleKind::ServerCertificate, certificate_sentence(problem))
+        let another_name = matches!(
+            problem,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
+        );
+        let kind = if another_name { TroubleKind::ServerName } else { TroubleKind::ServerCertificate };
+        (kind, certificate_sentence(problem))
     } else if let rustls::Error::AlertReceived(alert) = error {
         match client_certificate_alert(*alert) {
             Some(text) => (TroubleKind::ClientCertificate, text.to_owned()),

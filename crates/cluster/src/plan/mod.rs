@@ -4,6 +4,7 @@
 //! Decisions are plain functions over what was read ([`decide`], [`conclude`]); who reads and who writes is elsewhere.
 
 mod diff;
+pub mod file;
 mod mask;
 mod migrate;
 mod ownership;
@@ -299,6 +300,15 @@ fn conflict_trouble(wanted: &Wanted, refusal: &Refusal) -> Trouble {
     ))
 }
 
+/// The field that a kind does not have, or has with another type, out of the words of server-side apply.
+fn undeclared(refusal: &Refusal) -> Option<String> {
+    if !refusal.is_typed_patch_error() {
+        return None;
+    }
+    let detail = refusal.message.rsplit_once("Kind=").map_or(refusal.message.as_str(), |(_, rest)| rest);
+    Some(detail.split_once("): ").map_or(detail, |(_, rest)| rest).to_owned())
+}
+
 /// Whether the server refuses because a field can never change.
 pub(crate) fn is_immutable(refusal: &Refusal) -> bool {
     let text = &refusal.message;
@@ -323,6 +333,10 @@ pub(crate) fn refused(wanted: &Wanted, error: &CallError, mask: &Mask) -> Troubl
         return Trouble::new("the cluster did not answer").because(mask.text(&error.to_string()));
     };
     let kind = &wanted.resource.kind;
+    // Server-side apply answers a field that the kind does not have with status 500.
+    if let Some(problem) = undeclared(refusal) {
+        return Trouble::new("the manifest does not fit its kind").because(mask.text(&problem));
+    }
     let mut trouble = match refusal.code {
         403 => Trouble::new("we may not write it").hint(format!(
             "kubectl auth can-i patch {}{}",

@@ -1,0 +1,301 @@
+//! A plan as a file: made, reviewed by a person, then carried out exactly, or refused where a cluster has moved.
+//!
+//! It holds digests, actions, resource versions and masked differences; no secret value, and no manifest: those are read again and
+//! must be the same.
+
+use manifest::{ClusterName, ObjectRef};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::diff::{Change, without_noise};
+use super::{Action, Plan, PlannedObject};
+use crate::outcome::Trouble;
+
+/// The form of the file.
+pub const VERSION: u32 = 1;
+
+/// Rounds of the digest of an object that holds secrets: trying out passwords against the file is made expensive.
+const SECRET_ROUNDS: u32 = 20_000;
+
+/// The plan of a whole fleet.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FleetPlan {
+    /// [`VERSION`].
+    pub version: u32,
+    /// When it was made.
+    pub created: jiff::Timestamp,
+    /// Random; goes into every digest.
+    pub salt: String,
+    /// The options that decide what is written, as `name=value`; they must be the same when it is carried out.
+    pub options: Vec<String>,
+    /// Each cluster.
+    pub clusters: Vec<ClusterPlan>,
+}
+
+/// The plan of one cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClusterPlan {
+    /// Which.
+    pub cluster: ClusterName,
+    /// Its API server.
+    pub server: String,
+    /// What is done with each object, sorted.
+    pub objects: Vec<ObjectPlan>,
+}
+
+/// What is done with one object.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ObjectPlan {
+    /// Which.
+    pub object: ObjectRef,
+    /// `create`, `configure`, `recreate`, `unchanged`, `skip`, `refuse`, `delete`.
+    pub action: String,
+    /// Digest of what is wanted.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub wanted: Option<String>,
+    /// What was there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub live: Option<LiveState>,
+    /// What differs, masked; for the reviewer.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub changes: Vec<ReviewedChange>,
+}
+
+/// The state of an object when the plan was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LiveState {
+    /// Its uid.
+    pub uid: String,
+    /// Its resource version. Status updates change it too, so that a difference alone says nothing.
+    pub resource_version: String,
+    /// Digest of everything but its status.
+    pub digest: String,
+}
+
+/// A field that differs, as it was shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReviewedChange {
+    /// Which field.
+    pub path: String,
+    /// Before.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub before: Option<Value>,
+    /// After.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub after: Option<Value>,
+}
+
+impl From<&Change> for ReviewedChange {
+    fn from(change: &Change) -> Self {
+        Self { path: change.path.clone(), before: change.before.clone(), after: change.after.clone() }
+    }
+}
+
+impl ClusterPlan {
+    /// What `plan` does to `cluster`.
+    pub fn of(cluster: &ClusterName, server: &str, plan: &Plan, salt: &str) -> Self {
+        let mut objects: Vec<ObjectPlan> = plan.objects.iter().map(|object| planned(object, salt)).collect();
+        objects.extend(plan.unplanned.iter().map(|object| ObjectPlan {
+            object: object.object.clone(),
+            action: "refuse".into(),
+            wanted: None,
+            live: None,
+            changes: Vec::new(),
+        }));
+        objects.extend(plan.deletions.iter().map(|deletion| ObjectPlan {
+            object: deletion.object.clone(),
+            action: "delete".into(),
+            wanted: None,
+            live: None,
+            changes: Vec::new(),
+        }));
+        objects.sort_by(|a, b| a.object.cmp(&b.object));
+        Self { cluster: cluster.clone(), server: server.to_owned(), objects }
+    }
+
+    /// Whether `now`, the same cluster planned again, is what was reviewed.
+    ///
+    /// # Errors
+    /// What has moved, object by object.
+    pub fn verify(&self, now: &Self) -> Result<(), Trouble> {
+        let mut moved: Vec<String> = Vec::new();
+        if self.server != now.server {
+            moved.push(format!(
+                "the kubeconfig leads to {}, the plan was made for {}",
+                now.server, self.server
+            ));
+        }
+        for object in &now.objects {
+            match self.objects.iter().find(|planned| planned.object == object.object) {
+                None => moved.push(format!("{} is not in the plan", object.object)),
+                Some(planned) => moved.extend(difference(planned, object)),
+            }
+        }
+        for planned in &self.objects {
+            if !now.objects.iter().any(|object| object.object == planned.object) {
+                moved.push(format!("{} is in the plan and not among the manifests", planned.object));
+            }
+        }
+        if moved.is_empty() {
+            return Ok(());
+        }
+        let mut trouble = Trouble::new("the plan is no longer valid for this cluster, nothing was written");
+        for line in moved {
+            trouble = trouble.because(line);
+        }
+        Err(trouble.hint("make a new plan with `--plan-out FILE`, and have it reviewed"))
+    }
+}
+
+fn difference(planned: &ObjectPlan, now: &ObjectPlan) -> Option<String> {
+    let name = &now.object;
+    if planned.wanted != now.wanted {
+        return Some(format!("{name}: the manifest has changed"));
+    }
+    match (&planned.live, &now.live) {
+        (None, Some(_)) if planned.action == "create" => return Some(format!("{name} exists by now")),
+        (Some(_), None) => return Some(format!("{name} does not exist any more")),
+        (Some(before), Some(after)) if before.uid != after.uid => {
+            return Some(format!("{name} has been replaced"));
+        }
+        (Some(before), Some(after)) if before.digest != after.digest => {
+            return Some(format!(
+                "{name} has been changed (resource version {}, planned for {})",
+                after.resource_version, before.resource_version
+            ));
+        }
+        _ => {}
+    }
+    (planned.action != now.action)
+        .then(|| format!("{name}: it is to {} now, planned was to {}", now.action, planned.action))
+}
+
+fn planned(object: &PlannedObject, salt: &str) -> ObjectPlan {
+    let text = |value: &Value, key: &str| value["metadata"][key].as_str().unwrap_or_default().to_owned();
+    ObjectPlan {
+        object: object.wanted.object.clone(),
+        action: word(&object.action).to_owned(),
+        wanted: Some(digest(&without_noise(&object.wanted.value), salt)),
+        live: object.live.as_ref().map(|live| LiveState {
+            uid: text(live, "uid"),
+            resource_version: text(live, "resourceVersion"),
+            digest: digest(&without_noise(live), salt),
+        }),
+        changes: object.changes.iter().map(ReviewedChange::from).collect(),
+    }
+}
+
+fn word(action: &Action) -> &'static str {
+    match action {
+        Action::Create => "create",
+        Action::Configure => "configure",
+        Action::Recreate => "recreate",
+        Action::Unchanged => "unchanged",
+        Action::Skip { .. } => "skip",
+        Action::Refuse { .. } => "refuse",
+    }
+}
+
+/// A digest that does not depend on the order of keys.
+fn digest(value: &Value, salt: &str) -> String {
+    let mut text = String::new();
+    canonical(value, &mut text);
+    let mut sum = Sha256::new().chain_update(salt).chain_update(&text).finalize();
+    if value["kind"] == "Secret" {
+        for _ in 0..SECRET_ROUNDS {
+            sum = Sha256::digest(sum);
+        }
+    }
+    sum.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn canonical(value: &Value, text: &mut String) {
+    match value {
+        Value::Object(map) => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort();
+            text.push('{');
+            for key in keys {
+                text.push_str(&Value::from(key.as_str()).to_string());
+                text.push(':');
+                canonical(&map[key], text);
+                text.push(',');
+            }
+            text.push('}');
+        }
+        Value::Array(items) => {
+            text.push('[');
+            for item in items {
+                canonical(item, text);
+                text.push(',');
+            }
+            text.push(']');
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            text.push_str(&value.to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(action: &str, live_digest: &str, version: &str) -> ObjectPlan {
+        ObjectPlan {
+            object: ObjectRef {
+                api_version: "v1".into(),
+                kind: "ConfigMap".into(),
+                namespace: Some("web".into()),
+                name: "a".into(),
+            },
+            action: action.into(),
+            wanted: Some("w".into()),
+            live: Some(LiveState {
+                uid: "u".into(),
+                resource_version: version.into(),
+                digest: live_digest.into(),
+            }),
+            changes: Vec::new(),
+        }
+    }
+
+    fn cluster(objects: Vec<ObjectPlan>) -> ClusterPlan {
+        ClusterPlan { cluster: "eu".parse().unwrap(), server: "https://eu".into(), objects }
+    }
+
+    #[test]
+    fn a_new_status_is_no_reason_to_refuse_a_plan_but_a_new_spec_is() {
+        let planned = cluster(vec![object("configure", "d", "1")]);
+        assert_eq!(planned.verify(&cluster(vec![object("configure", "d", "2")])), Ok(()));
+        let trouble = planned.verify(&cluster(vec![object("configure", "e", "2")])).unwrap_err();
+        assert_eq!(trouble.causes, ["ConfigMap/web/a has been changed (resource version 2, planned for 1)"]);
+    }
+
+    #[test]
+    fn what_is_missing_on_either_side_is_named() {
+        let planned = cluster(vec![object("configure", "d", "1")]);
+        assert_eq!(
+            planned.verify(&cluster(Vec::new())).unwrap_err().causes,
+            ["ConfigMap/web/a is in the plan and not among the manifests"]
+        );
+        assert_eq!(
+            cluster(Vec::new()).verify(&planned).unwrap_err().causes,
+            ["ConfigMap/web/a is not in the plan"]
+        );
+    }
+
+    #[test]
+    fn a_digest_does_not_depend_on_the_order_of_keys_but_on_the_salt() {
+        let (a, b) = (json!({"x": 1, "y": [2]}), json!({"y": [2], "x": 1}));
+        assert_eq!(digest(&a, "s"), digest(&b, "s"));
+        assert_ne!(digest(&a, "s"), digest(&a, "t"));
+    }
+}

@@ -1,0 +1,100 @@
+//! `--plan-out` and `--plan`: the file that a person reviews.
+
+use std::path::Path;
+
+use cli::{Exit, Failure, Problem};
+use cluster::outcome::ClusterOutcome;
+use cluster::plan::Mask;
+use cluster::plan::file::{FleetPlan, VERSION};
+
+use crate::args::DeployArgs;
+
+/// The options that decide what is written. What differs on every deploy (`--sha`, `--uuid`) does not count.
+pub(crate) fn fingerprint(args: &DeployArgs) -> Vec<String> {
+    let (change, mark) = (&args.change, &args.mark);
+    let mut recreate = change.recreate.clone();
+    recreate.sort();
+    vec![
+        format!("create-only={}", change.create_only),
+        format!("force={}", change.force),
+        format!("force-conflicts={}", change.force_conflicts),
+        format!("job-history={}", change.job_history),
+        format!("raw={}", change.raw),
+        format!("recreate={}", recreate.join(",")),
+        format!("resource={}", args.resource.as_deref().unwrap_or_default()),
+        format!("selector={}", args.selector.as_deref().unwrap_or_default()),
+        format!("strategy={}", mark.strategy.name()),
+    ]
+}
+
+/// A salt for a new plan.
+pub(crate) fn salt() -> String {
+    // The token of a mask with a fresh random key is as random as its key.
+    format!("{}{}", Mask::new().token("salt"), Mask::new().token("salt"))
+        .chars()
+        .filter(char::is_ascii_hexdigit)
+        .collect()
+}
+
+/// Writes the plan of a fleet; a cluster without a plan makes the whole file worthless, so that there is none then.
+pub(crate) fn write(
+    path: &Path,
+    salt: String,
+    options: Vec<String>,
+    outcomes: &[ClusterOutcome],
+) -> Result<(), Failure> {
+    let problems: Vec<Problem> = outcomes
+        .iter()
+        .filter(|outcome| outcome.plan.is_none())
+        .map(|outcome| {
+            let problem = Problem::new(format!(
+                "there is no plan for cluster `{}`, so none was written",
+                outcome.cluster
+            ));
+            match &outcome.trouble {
+                Some(trouble) => problem.hint(trouble.line()),
+                None => problem,
+            }
+        })
+        .collect();
+    if !problems.is_empty() {
+        return Err(Failure::all(Exit::Failed, problems));
+    }
+    let clusters = outcomes.iter().filter_map(|outcome| outcome.plan.clone()).collect();
+    let plan = FleetPlan { version: VERSION, created: jiff::Timestamp::now(), salt, options, clusters };
+    let text =
+        serde_json::to_string_pretty(&plan).map_err(|error| Failure::failed(Problem::from_error(&error)))?;
+    write_whole(path, &text).map_err(|error| {
+        Failure::failed(
+            Problem::from_error(&error).context(format!("cannot write the plan: `{}`", path.display())),
+        )
+    })
+}
+
+/// Through a file beside it, so that there is never half a plan.
+fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    std::io::Write::write_all(&mut file, text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Reads a plan that is to be carried out with `options`.
+pub(crate) fn read(path: &Path, options: &[String]) -> Result<FleetPlan, Failure> {
+    let shown = path.display();
+    let invalid = |problem: Problem| Failure::invalid(problem.context(format!("not a plan: `{shown}`")));
+    let text = std::fs::read_to_string(path).map_err(|error| invalid(Problem::from_error(&error)))?;
+    let plan: FleetPlan =
+        serde_json::from_str(&text).map_err(|error| invalid(Problem::from_error(&error)))?;
+    if plan.version != VERSION {
+        return Err(invalid(Problem::new(format!("version {} is not known, {VERSION} is", plan.version))));
+    }
+    let differing: Vec<Problem> = options
+        .iter()
+        .filter(|option| !plan.options.contains(option))
+        .map(|option| Problem::new(format!("the plan was not made with this option: `{option}`")))
+        .collect();
+    if differing.is_empty() { Ok(plan) } else { Err(Failure::all(Exit::Refused, differing)) }
+}
