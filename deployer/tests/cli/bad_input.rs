@@ -1,0 +1,128 @@
+//! Input that cannot be deployed: found before anything is touched, all of it at once, code 2.
+
+use testkit::{Answer, Sandbox, program};
+
+const CONFIG_MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
+
+fn kubeconfig(name: &str) -> String {
+    format!(
+        "kind: Config\napiVersion: v1\nmetadata: {{name: {name}}}\ncurrent-context: c\n\
+         contexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n\
+         clusters: [{{name: k, cluster: {{server: 'https://127.0.0.1:1'}}}}]\nusers: [{{name: u, user: {{token: secret-token}}}}]\n"
+    )
+}
+
+/// One good cluster `eu-1`.
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.write("configs/eu-1.yaml", kubeconfig("eu-1"));
+    sandbox.write("manifests/eu-1/a.yaml", CONFIG_MAP);
+    sandbox
+}
+
+fn deploy(sandbox: &Sandbox, flags: &[&str]) -> Answer {
+    sandbox
+        .run(program("deployer").args(["--configs", "configs", "--manifests-dir", "manifests"]).args(flags))
+}
+
+#[test]
+fn without_manifests_or_kubeconfigs_there_is_nothing_to_do() {
+    let sandbox = sandbox();
+    insta::assert_snapshot!(sandbox.run(program("deployer")));
+    insta::assert_snapshot!(sandbox.run(program("deployer").env("MANIFESTS_DIR", "manifests")));
+}
+
+#[test]
+fn everything_that_is_wrong_with_the_manifests_is_said_at_once() {
+    let sandbox = sandbox();
+    sandbox.write("manifests/eu-1/no-kind.yaml", "apiVersion: v1\nmetadata: {name: a}\n");
+    sandbox
+        .write("manifests/eu-1/no-name.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {namespace: web}\n");
+    sandbox.write("manifests/eu-1/syntax.yaml", "apiVersion: v1\nkind: [\n");
+    sandbox.write("manifests/eu-1/tab.yml", "a:\n\tb: 1\n");
+    sandbox.write("manifests/eu-1/twice.yaml", CONFIG_MAP);
+    sandbox.write(
+        "manifests/eu-1/label.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: b\n  labels:\n    version: 1.10\n",
+    );
+    insta::assert_snapshot!(deploy(&sandbox, &[]));
+}
+
+#[test]
+fn manifests_without_a_kubeconfig_and_kubeconfigs_without_manifests_are_errors() {
+    let sandbox = sandbox();
+    sandbox.write("configs/eu-2.yaml", kubeconfig("eu-2"));
+    sandbox.write("manifests/us-1/a.yaml", CONFIG_MAP);
+    insta::assert_snapshot!(deploy(&sandbox, &[]));
+}
+
+#[test]
+fn two_kubeconfigs_that_name_one_cluster_are_an_error() {
+    let sandbox = sandbox();
+    sandbox.write("configs/sub/other.yaml", kubeconfig("eu-1"));
+    insta::assert_snapshot!(deploy(&sandbox, &[]));
+}
+
+#[test]
+fn a_kubeconfig_that_is_none_is_shown_without_what_is_in_it() {
+    let sandbox = sandbox();
+    sandbox.write(
+        "configs/broken.yaml",
+        "kind: Config\nclusters: []\nusers: [{name: u, user: {token: secret-token]\n",
+    );
+    sandbox.write(
+        "configs/empty-context.yaml",
+        "kind: Config\ncurrent-context: gone\ncontexts: []\nclusters: []\n",
+    );
+    let answer = deploy(&sandbox, &[]);
+    assert!(!answer.stderr.contains("secret-token"), "{answer}");
+    insta::assert_snapshot!(answer);
+}
+
+#[test]
+fn a_cluster_that_is_not_there_is_an_error() {
+    let sandbox = sandbox();
+    insta::assert_snapshot!(deploy(&sandbox, &["--cluster", "eu-2"]));
+}
+
+#[test]
+fn a_directory_without_kubeconfigs_is_an_error() {
+    let sandbox = sandbox();
+    sandbox.write("empty/README.md", "nothing here");
+    insta::assert_snapshot!(sandbox.run(program("deployer").args(["-c", "empty", "-m", "manifests"])));
+    insta::assert_snapshot!(sandbox.run(program("deployer").args(["-c", "nowhere/**", "-m", "manifests"])));
+}
+
+#[test]
+fn a_selector_that_is_none_is_an_error() {
+    let sandbox = sandbox();
+    insta::assert_snapshot!(deploy(&sandbox, &["--selector", "app in (a"]));
+}
+
+#[test]
+fn flags_of_the_original_are_taken_and_answered_with_what_took_their_place() {
+    let sandbox = sandbox();
+    let answer = deploy(
+        &sandbox,
+        &[
+            "--github-enabled",
+            "true",
+            "--backup-enabled",
+            "true",
+            "--available-polling-interval",
+            "10",
+            "--cluster",
+            "x",
+        ],
+    );
+    insta::assert_snapshot!(answer);
+}
+
+#[test]
+fn clusters_lists_what_the_kubeconfigs_name_without_connecting() {
+    let sandbox = sandbox();
+    sandbox.write("configs/eu-2.yaml", kubeconfig("eu-2"));
+    let answer =
+        sandbox.run(program("deployer").args(["clusters", "-c", "configs/*.yaml", "-m", "manifests"]));
+    insta::assert_snapshot!(answer);
+}
