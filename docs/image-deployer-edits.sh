@@ -14,7 +14,7 @@ trap 'rm -r "$work"' EXIT
 version=
 flavour=
 if [ -n "$yq" ]; then
-  version=$("$yq" --version 2>&1 | head -n 1)
+  version=$("$yq" --version 2>&1 | head -n 1 | sed -E 's,yq \(https://github.com/(mikefarah)/yq/\) version,\1/yq,')
   case $version in
     *mikefarah*) flavour=go ;;
     *) flavour=jq ;; # the wrapper around jq
@@ -41,13 +41,14 @@ judge() {
     return
   fi
   if [ ! -f "$wanted" ]; then
-    echo "**written**: $(diff "$before" "$got" | grep -c '^[<>]') lines differ"
+    echo "**written**, $(diff "$before" "$got" | grep -c '^>') lines are new"
     return
   fi
   lines=$(diff "$wanted" "$got" | grep -c '^[<>]' || true)
   what=
   strip() { sed -E "s/[\"']//g" "$1" | tr -d '\r'; }
   [ "$(tr -d '\r' < "$wanted" | cksum)" = "$(tr -d '\r' < "$got" | cksum)" ] && what="line ends lost"
+  [ -z "$what" ] && [ "$(cat "$wanted")" = "$(cat "$got")" ] && what="final line ends differ"
   [ -z "$what" ] && [ "$(strip "$wanted")" = "$(strip "$got")" ] && what="quotes differ"
   [ -z "$what" ] && [ "$(strip "$wanted" | tr -d ' \t\n')" = "$(strip "$got" | tr -d ' \t\n')" ] && what="white space differs"
   [ -z "$what" ] && [ "$(grep -o '#' "$wanted" | wc -l)" -gt "$(grep -o '#' "$got" | wc -l)" ] && what="comments lost"
