@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, ValueEnum, builder::FalseyValueParser};
 
 /// Commits a new image into a git repository of manifests: one value of one file,
 /// exactly, without a clone.
@@ -46,7 +46,7 @@ pub(crate) struct Args {
     #[arg(long, env = "KIT_PUSH_BRANCH", value_name = "BRANCH", help_heading = "Repository")]
     pub(crate) push_branch: Option<String>,
     /// Make the branch, or the first commit of an empty repository, if it is not there.
-    #[arg(long, env = "KIT_CREATE_BRANCH", help_heading = "Repository")]
+    #[arg(long, env = "KIT_CREATE_BRANCH", help_heading = "Repository", value_parser = FalseyValueParser::new())]
     pub(crate) create_branch: bool,
 
     /// The image to write, such as `quay.io/acme/web:main-4f2a91c`; repeat it for several in one commit; `-` reads
@@ -66,10 +66,10 @@ pub(crate) struct Args {
     #[arg(long, env = "DOCKER_REPO", value_name = "REPO", help_heading = "Image")]
     pub(crate) docker_repo: Option<String>,
     /// Ask the registry whether the image is there before anything is written.
-    #[arg(long, env = "KIT_REQUIRE_PUSHED", help_heading = "Image")]
+    #[arg(long, env = "KIT_REQUIRE_PUSHED", help_heading = "Image", value_parser = FalseyValueParser::new())]
     pub(crate) require_pushed: bool,
     /// Ask the registry for the image's digest and write `tag@digest`.
-    #[arg(long, env = "KIT_PIN_DIGEST", help_heading = "Image")]
+    #[arg(long, env = "KIT_PIN_DIGEST", help_heading = "Image", value_parser = FalseyValueParser::new())]
     pub(crate) pin_digest: bool,
     /// Folder of Docker's `config.json`, for the registry's credentials [default: ~/.docker].
     #[arg(long, env = "DOCKER_CONFIG", value_name = "DIR", help_heading = "Image")]
@@ -92,14 +92,14 @@ pub(crate) struct Args {
     #[arg(long, env = "KIT_EVERYWHERE", value_name = "PATH", help_heading = "Edit")]
     pub(crate) everywhere: Vec<String>,
     /// Create the file or the property if it is not there (kit's image files are created without it).
-    #[arg(long, env = "KIT_CREATE", help_heading = "Edit")]
+    #[arg(long, env = "KIT_CREATE", help_heading = "Edit", value_parser = FalseyValueParser::new())]
     pub(crate) create: bool,
     /// The configuration in the manifests repository.
     #[arg(long, env = "KIT_CONF", value_name = "FILE", help_heading = "Edit")]
     pub(crate) conf: Option<String>,
 
     /// Refuse (exit code 5) to replace an image that was built from a newer commit than this one.
-    #[arg(long, env = "KIT_GUARD", help_heading = "Order")]
+    #[arg(long, env = "KIT_GUARD", help_heading = "Order", value_parser = FalseyValueParser::new())]
     pub(crate) guard: bool,
     /// A clone of the service's source, in which `--guard` looks up which commit is newer [default: .].
     #[arg(long, env = "KIT_SOURCE_REPO", value_name = "PATH", help_heading = "Order")]
@@ -108,7 +108,7 @@ pub(crate) struct Args {
     #[arg(long, env = "KIT_SOURCE_COMMIT", value_name = "SHA", help_heading = "Order")]
     pub(crate) source_commit: Option<String>,
     /// Write even where a comment `# kit: hold <reason>` asks to leave the image as it is.
-    #[arg(long, env = "KIT_IGNORE_HOLD", help_heading = "Order")]
+    #[arg(long, env = "KIT_IGNORE_HOLD", help_heading = "Order", value_parser = FalseyValueParser::new())]
     pub(crate) ignore_hold: bool,
 
     /// Name of the committer [default: image-deployer].
@@ -165,7 +165,7 @@ pub(crate) struct Args {
     pub(crate) deadline: Option<String>,
 
     /// Write nothing; print what would change as a diff.
-    #[arg(long, env = "KIT_DRY_RUN", help_heading = "Output")]
+    #[arg(long, env = "KIT_DRY_RUN", help_heading = "Output", value_parser = FalseyValueParser::new())]
     pub(crate) dry_run: bool,
     /// `false` is a dry run: kit's variable.
     #[arg(long, env = "COMMIT", value_name = "BOOL", help_heading = "Output")]
@@ -174,10 +174,10 @@ pub(crate) struct Args {
     #[arg(long, env = "KIT_OUTPUT", value_name = "FORMAT", help_heading = "Output")]
     pub(crate) output: Option<OutputArg>,
     /// Exit with 3 instead of 0 if there is a change.
-    #[arg(long, env = "KIT_DETAILED_EXITCODE", help_heading = "Output")]
+    #[arg(long, env = "KIT_DETAILED_EXITCODE", help_heading = "Output", value_parser = FalseyValueParser::new())]
     pub(crate) detailed_exitcode: bool,
     /// Only results and errors, no narration.
-    #[arg(long, short, env = "KIT_QUIET", help_heading = "Output")]
+    #[arg(long, short, env = "KIT_QUIET", help_heading = "Output", value_parser = FalseyValueParser::new())]
     pub(crate) quiet: bool,
     /// Print a completion script for this shell.
     #[arg(long, value_name = "SHELL", help_heading = "Output")]

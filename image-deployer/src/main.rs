@@ -16,13 +16,21 @@ mod want;
 
 use std::{io::Read as _, process::ExitCode};
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::{CommandFactory as _, FromArgMatches as _};
 use cli::{Exit, Format, Printer};
 
 use crate::args::{Args, OutputArg};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    // A variable that a CI system sets to nothing is one that is not set.
+    let mut command = Args::command().mut_args(|argument| {
+        let value = argument.get_env().and_then(std::env::var_os);
+        if value.is_some_and(|value| value.is_empty()) { argument.env(None::<&str>) } else { argument }
+    });
+    let args = match Args::from_arg_matches(&command.get_matches_mut()) {
+        Ok(args) => args,
+        Err(error) => error.format(&mut command).exit(),
+    };
     // Variables that are not text are nobody's settings.
     let environment: ci::Environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

@@ -102,16 +102,36 @@ fn completions_are_printed_for_each_shell() {
 fn help_starts_in_no_time() {
     let remote = Remote::new();
     remote.sandbox.run(program("image-deployer").arg("--help")).success();
-    let fastest = (0..10)
-        .map(|_| {
-            let started = std::time::Instant::now();
-            let binary = testkit::built_binary("image-deployer");
-            let output = remote.sandbox.command(binary).arg("--help").output().unwrap();
-            assert!(output.status.success());
-            started.elapsed()
-        })
-        .min()
-        .unwrap();
-    // The bar is 10 ms for a release build; a debug build on a machine that builds other things gets five times that.
-    assert!(fastest.as_millis() < if cfg!(debug_assertions) { 50 } else { 10 }, "{fastest:?}");
+    let binary = testkit::built_binary("image-deployer");
+    // The bar is 10 ms for a release build. The fastest of many runs, because other tests run meanwhile.
+    let bar = if cfg!(debug_assertions) { 50 } else { 10 };
+    let fastest = (0..100).map(|_| {
+        let started = std::time::Instant::now();
+        let output = remote.sandbox.command(&binary).arg("--help").output().unwrap();
+        assert!(output.status.success());
+        started.elapsed().as_millis()
+    });
+    assert!({ fastest }.any(|milliseconds| milliseconds < bar), "`--help` took more than {bar} ms 100 times");
+}
+
+#[test]
+fn variables_that_are_set_to_nothing_are_not_set_and_flags_take_the_usual_words() {
+    let remote = Remote::new();
+    let mut call = remote.call(&["--branch", "main", "--image", "quay.io/acme/web:main-2"]);
+    for name in [
+        "KIT_TOKEN_FILE",
+        "KIT_OUTPUT",
+        "KIT_GUARD",
+        "KIT_CA_FILE",
+        "KIT_PART",
+        "COMMIT",
+        "IMAGE",
+        "KIT_FILE",
+    ] {
+        call = call.env(name, "");
+    }
+    let planned = remote.sandbox.run(call.clone().env("KIT_DRY_RUN", "1")).success();
+    assert!(planned.stdout.starts_with("--- a/"), "{planned}");
+    let pushed = remote.sandbox.run(call.env("KIT_DRY_RUN", "0")).success();
+    assert!(pushed.stdout.contains("pushed"), "{pushed}");
 }
