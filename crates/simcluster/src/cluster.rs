@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::controllers::{self, Task};
 use crate::controllers::pod::PodRun;
+use crate::controllers::{self, Task};
 use crate::faults::Faults;
 use crate::store::Store;
 

@@ -54,7 +54,9 @@ pub(crate) async fn listen(listener: TcpListener, inner: Arc<Inner>) {
                 let inner = inner.clone();
                 async move { Ok::<_, Infallible>(answer(&inner, request).await) }
             });
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
@@ -98,8 +100,11 @@ fn act(inner: &Inner, method: &str, path: &str, query: &str, body: &[u8]) -> Res
             text.ok_or_else(|| unknown(name))
         }
         ("POST", ["clusters", name, what]) => {
-            let names: Vec<String> =
-                if *name == "*" { inner.names().map(str::to_owned).collect() } else { vec![(*name).to_owned()] };
+            let names: Vec<String> = if *name == "*" {
+                inner.names().map(str::to_owned).collect()
+            } else {
+                vec![(*name).to_owned()]
+            };
             for name in &names {
                 if inner.get(name).is_none() {
                     return Err(unknown(name));

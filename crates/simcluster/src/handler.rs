@@ -136,7 +136,7 @@ fn document(state: &State, request: &Request) -> Answer {
 
 fn no_resource() -> Refusal {
     let mut r = Refusal::new(404, "NotFound", "the server could not find the requested resource");
-    r.details = Some(json!({}));
+    r.details = Some(Box::new(json!({})));
     r
 }
 
@@ -148,20 +148,27 @@ fn options(request: &Request) -> Result<Options, Refusal> {
         Some("Strict") => FieldValidation::Strict,
         Some("Ignore") => FieldValidation::Ignore,
         Some(other) => {
-            let cause = crate::status::Cause::unsupported("fieldValidation", other, &["Ignore", "Strict", "Warn"]);
+            let cause =
+                crate::status::Cause::unsupported("fieldValidation", other, &["Ignore", "Strict", "Warn"]);
             return Err(Refusal::invalid("meta.k8s.io", "CreateOptions", "", &[cause]));
         }
     };
     Ok(Options {
         dry_run: request.query.get("dryRun").is_some_and(|d| d == "All"),
-        manager: manager.map_or_else(|| if agent.is_empty() { "unknown".into() } else { agent }, str::to_owned),
+        manager: manager
+            .map_or_else(|| if agent.is_empty() { "unknown".into() } else { agent }, str::to_owned),
         manager_given: manager.is_some(),
         force: request.query.flag("force"),
         validation,
     })
 }
 
-fn resource(cluster: &Arc<Cluster>, state: &mut State, request: &Request, route: &Route) -> Result<Answer, Refusal> {
+fn resource(
+    cluster: &Arc<Cluster>,
+    state: &mut State,
+    request: &Request,
+    route: &Route,
+) -> Result<Answer, Refusal> {
     if request.method == "POST"
         && let Ok(parsed) = serde_json::from_slice::<Value>(&request.body)
         && let Some(answer) = reviews::answer(state, &route.group, &route.resource, &request.user, parsed)
@@ -175,9 +182,8 @@ fn resource(cluster: &Arc<Cluster>, state: &mut State, request: &Request, route:
     let view = view(&request.accept, &request.query);
     match (request.method.as_str(), route.name.is_empty(), route.subresource.as_str()) {
         ("GET" | "HEAD", true, _) => collection(cluster, state, request, route, kind, view),
-        ("GET" | "HEAD", false, "") => {
-            read::get(state, &kind, &route.version, &route.ns, &route.name, view).map(|b| Answer::bytes(200, b))
-        }
+        ("GET" | "HEAD", false, "") => read::get(state, &kind, &route.version, &route.ns, &route.name, view)
+            .map(|b| Answer::bytes(200, b)),
         ("DELETE", _, "") => remove(cluster, state, request, route, &kind, view),
         ("GET", false, "log") if kind.is("pods") => log(state, request, route, &kind),
         ("POST", false, "eviction") if kind.is("pods") => evict(state, request, route, &kind),
@@ -186,21 +192,24 @@ fn resource(cluster: &Arc<Cluster>, state: &mut State, request: &Request, route:
             value["status"] = json!({"token": "simulated", "expirationTimestamp": "2099-01-01T00:00:00Z"});
             Ok(Answer::json(201, &value))
         }
-        ("POST" | "PUT" | "PATCH" | "GET", ..) => {
-            write(cluster, state, request, route, kind)
-        }
+        ("POST" | "PUT" | "PATCH" | "GET", ..) => write(cluster, state, request, route, kind),
         _ => Err(not_allowed()),
     }
 }
 
 fn not_allowed() -> Refusal {
-    let mut r = Refusal::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
-    r.details = Some(json!({}));
+    let mut r = Refusal::new(
+        405,
+        "MethodNotAllowed",
+        "the server does not allow this method on the requested resource",
+    );
+    r.details = Some(Box::new(json!({})));
     r
 }
 
 fn view(accept: &str, query: &Query) -> View {
-    let first = accept.split(',').find(|a| a.contains("application/json") || a.contains("*/*")).unwrap_or_default();
+    let first =
+        accept.split(',').find(|a| a.contains("application/json") || a.contains("*/*")).unwrap_or_default();
     if first.contains("as=Table") {
         View::Table { include_object: query.get("includeObject") == Some("Object") }
     } else if first.contains("as=PartialObjectMetadata") {
@@ -212,10 +221,12 @@ fn view(accept: &str, query: &Query) -> View {
 
 fn listing(request: &Request, route: &Route, kind: Arc<Kind>, view: View) -> Result<Listing, Refusal> {
     let query = &request.query;
-    let labels = LabelSelector::parse(query.get("labelSelector").unwrap_or_default()).map_err(Refusal::bad_request)?;
+    let labels =
+        LabelSelector::parse(query.get("labelSelector").unwrap_or_default()).map_err(Refusal::bad_request)?;
     let selectable = kind.version(&route.version).map(|v| v.selectable.clone()).unwrap_or_default();
-    let fields = FieldSelector::parse(query.get("fieldSelector").unwrap_or_default(), &kind.kind, &selectable)
-        .map_err(Refusal::bad_request)?;
+    let fields =
+        FieldSelector::parse(query.get("fieldSelector").unwrap_or_default(), &kind.kind, &selectable)
+            .map_err(Refusal::bad_request)?;
     Ok(Listing {
         version: route.version.clone(),
         ns: route.ns.clone(),
@@ -252,7 +263,8 @@ fn collection(
         lines,
         deadline: Stream::until(Duration::from_secs(seconds)),
         last: bookmarks.then(|| {
-            let make: Box<dyn Fn(u64) -> Bytes + Send + Sync> = Box::new(move |rv| read::bookmark(&listing, rv, false));
+            let make: Box<dyn Fn(u64) -> Bytes + Send + Sync> =
+                Box::new(move |rv| read::bookmark(&listing, rv, false));
             make
         }),
         cluster: cluster.clone(),
@@ -319,8 +331,15 @@ fn write(
         _ => return Err(no_resource()),
     }
     let subresource = if route.subresource == "finalize" { "" } else { route.subresource.as_str() };
-    let mut writing =
-        Writing { cluster, state, kind: kind.clone(), version: route.version.clone(), ns: &route.ns, subresource, options: &options };
+    let mut writing = Writing {
+        cluster,
+        state,
+        kind: kind.clone(),
+        version: route.version.clone(),
+        ns: &route.ns,
+        subresource,
+        options: &options,
+    };
     let name = route.name.as_str();
     if request.method == "GET" {
         let live = writing.live(name)?;
@@ -375,8 +394,13 @@ fn patched(
     };
     match mime {
         "application/merge-patch+json" => patch::merge(&mut target, &parsed.value),
-        "application/json-patch+json" => patch::json(&mut target, &parsed.value)
-            .map_err(|e| Refusal::new(422, "Invalid", format!("the server rejected our request due to an error in our request: {e}")))?,
+        "application/json-patch+json" => patch::json(&mut target, &parsed.value).map_err(|e| {
+            Refusal::new(
+                422,
+                "Invalid",
+                format!("the server rejected our request due to an error in our request: {e}"),
+            )
+        })?,
         "application/strategic-merge-patch+json" if !writing.kind.custom => {
             if let Some(version) = &version {
                 strategic::merge(&version.ty, &mut target, &parsed.value);
@@ -399,7 +423,8 @@ fn patched(
 
 fn log(state: &State, request: &Request, route: &Route, kind: &Kind) -> Result<Answer, Refusal> {
     let key = Key::new("pods", &route.ns, &route.name);
-    let pod = state.store.get(&key).ok_or_else(|| Refusal::not_found(&kind.group, &kind.plural, &route.name))?;
+    let pod =
+        state.store.get(&key).ok_or_else(|| Refusal::not_found(&kind.group, &kind.plural, &route.name))?;
     let names: Vec<&str> = ["containers", "initContainers"]
         .iter()
         .flat_map(|l| pod["spec"][*l].as_array().into_iter().flatten())
@@ -420,7 +445,11 @@ fn log(state: &State, request: &Request, route: &Route, kind: &Kind) -> Result<A
             )));
         }
     };
-    let status = pod["status"]["containerStatuses"].as_array().into_iter().flatten().find(|c| c["name"] == container.as_str());
+    let status = pod["status"]["containerStatuses"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|c| c["name"] == container.as_str());
     let waiting = status.and_then(|s| s["state"]["waiting"]["reason"].as_str());
     let previous = request.query.flag("previous");
     let restarted = status.is_some_and(|s| s["restartCount"].as_i64().unwrap_or(0) > 0);
@@ -437,7 +466,10 @@ fn log(state: &State, request: &Request, route: &Route, kind: &Kind) -> Result<A
             "ErrImagePull" | "ImagePullBackOff" => "trying and failing to pull image".to_owned(),
             other => format!("waiting to start: {other}"),
         };
-        return Err(Refusal::bad_request(format!("container {container:?} in pod {:?} is {text}", route.name)));
+        return Err(Refusal::bad_request(format!(
+            "container {container:?} in pod {:?} is {text}",
+            route.name
+        )));
     }
     if status.is_none() && pod["spec"].get("nodeName").is_none() {
         return Ok(Answer::text(200, String::new()));
@@ -464,7 +496,10 @@ fn bind(state: &mut State, route: &Route, binding: &Value) -> Result<Answer, Ref
     }
     pod["spec"]["nodeName"] = binding["target"]["name"].clone();
     state.store.put(&key, &mut pod);
-    Ok(Answer::json(201, &success("", "pods", &route.name, pod["metadata"]["uid"].as_str().unwrap_or_default())))
+    Ok(Answer::json(
+        201,
+        &success("", "pods", &route.name, pod["metadata"]["uid"].as_str().unwrap_or_default()),
+    ))
 }
 
 fn evict(state: &mut State, request: &Request, route: &Route, kind: &Kind) -> Result<Answer, Refusal> {

@@ -8,7 +8,7 @@ use base64::Engine as _;
 
 /// How a kubeconfig authenticates.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Credentials {
+pub(crate) enum Credentials {
     /// A bearer token.
     Token(String),
     /// A client certificate and its key, PEM.
@@ -22,7 +22,13 @@ pub enum Credentials {
 
 /// The text of a kubeconfig with one context.
 #[must_use]
-pub fn render(cluster: &str, server: &str, ca_pem: &str, user: &str, credentials: &Credentials) -> String {
+pub(crate) fn render(
+    cluster: &str,
+    server: &str,
+    ca_pem: &str,
+    user: &str,
+    credentials: &Credentials,
+) -> String {
     let base64 = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
     let mut out = String::new();
     let _ = write!(
@@ -50,7 +56,7 @@ pub fn render(cluster: &str, server: &str, ca_pem: &str, user: &str, credentials
 ///
 /// # Errors
 /// What the file system says.
-pub fn write(path: &Path, text: &str) -> std::io::Result<()> {
+pub(crate) fn write(path: &Path, text: &str) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let directory = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("kubeconfig");

@@ -20,7 +20,13 @@ struct Args {
     #[arg(long, env = "SIMCLUSTER_DIR", value_name = "FOLDER")]
     dir: PathBuf,
     /// Name of a cluster; may be repeated.
-    #[arg(long, env = "SIMCLUSTER_NAME", value_name = "NAME", value_delimiter = ',', conflicts_with = "clusters")]
+    #[arg(
+        long,
+        env = "SIMCLUSTER_NAME",
+        value_name = "NAME",
+        value_delimiter = ',',
+        conflicts_with = "clusters"
+    )]
     name: Vec<String>,
     /// Number of clusters, named c1, c2 and so on (c0001 with 1000 or more).
     #[arg(long, env = "SIMCLUSTER_CLUSTERS", value_name = "N", default_value_t = 1)]
@@ -132,7 +138,9 @@ fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     let stopped = stop_signals(args.until_stdin_closes)?;
-    simulation.write_kubeconfigs(&args.dir).map_err(|e| format!("cannot write {}: {e}", args.dir.display()))?;
+    simulation
+        .write_kubeconfigs(&args.dir)
+        .map_err(|e| format!("cannot write {}: {e}", args.dir.display()))?;
     let mut out = std::io::stdout();
     writeln!(out, "ready {}", args.dir.display())?;
     if let Some(address) = simulation.control_address() {
@@ -158,7 +166,9 @@ fn stop_signals(stdin: bool) -> std::io::Result<std::sync::mpsc::Receiver<()>> {
     std::thread::spawn(move || {
         runtime.block_on(async {
             use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+            let (Ok(mut term), Ok(mut int)) =
+                (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+            else {
                 return std::future::pending().await;
             };
             tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }

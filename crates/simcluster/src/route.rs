@@ -102,7 +102,10 @@ mod tests {
     #[test]
     fn paths_are_taken_apart() {
         let r = parse("/apis/apps/v1/namespaces/a/deployments/b/scale").unwrap();
-        assert_eq!((&*r.group, &*r.ns, &*r.resource, &*r.name, &*r.subresource), ("apps", "a", "deployments", "b", "scale"));
+        assert_eq!(
+            (&*r.group, &*r.ns, &*r.resource, &*r.name, &*r.subresource),
+            ("apps", "a", "deployments", "b", "scale")
+        );
         let r = parse("/api/v1/namespaces/a").unwrap();
         assert_eq!((&*r.resource, &*r.name, &*r.ns), ("namespaces", "a", ""));
         let r = parse("/api/v1/namespaces/a/status").unwrap();

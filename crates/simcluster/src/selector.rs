@@ -53,7 +53,8 @@ impl LabelSelector {
         }
         for e in object.get("matchExpressions").and_then(Value::as_array).into_iter().flatten() {
             let key = e["key"].as_str().unwrap_or_default().to_owned();
-            let values = e["values"].as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned));
+            let values =
+                e["values"].as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned));
             requirements.push(match e["operator"].as_str().unwrap_or_default() {
                 "In" => Requirement::In(key, values.collect()),
                 "NotIn" => Requirement::NotIn(key, values.collect()),
@@ -84,7 +85,9 @@ impl LabelSelector {
                 Requirement::NotIn(k, v) => !get(k).is_some_and(|x| v.iter().any(|v| v == x)),
                 Requirement::Exists(k) => get(k).is_some(),
                 Requirement::Absent(k) => get(k).is_none(),
-                Requirement::Greater(k, n) => get(k).and_then(|x| x.parse::<i64>().ok()).is_some_and(|x| x > *n),
+                Requirement::Greater(k, n) => {
+                    get(k).and_then(|x| x.parse::<i64>().ok()).is_some_and(|x| x > *n)
+                }
                 Requirement::Less(k, n) => get(k).and_then(|x| x.parse::<i64>().ok()).is_some_and(|x| x < *n),
             })
     }
@@ -125,7 +128,8 @@ fn split_requirement(text: &str) -> (&str, &str) {
 fn parse_requirement(part: &str) -> Option<Requirement> {
     let key = |k: &str| {
         let k = k.trim();
-        (!k.is_empty() && k.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c))).then(|| k.to_owned())
+        (!k.is_empty() && k.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c)))
+            .then(|| k.to_owned())
     };
     let values = |text: &str| -> Option<Vec<String>> {
         let inner = text.trim().strip_prefix('(')?.strip_suffix(')')?;

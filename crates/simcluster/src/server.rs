@@ -33,7 +33,12 @@ pub(crate) enum Served {
 }
 
 /// Accepts connections until told to stop.
-pub(crate) async fn listen(listener: TcpListener, acceptor: TlsAcceptor, served: Served, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn listen(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    served: Served,
+    mut stop: watch::Receiver<bool>,
+) {
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -49,9 +54,16 @@ pub(crate) async fn listen(listener: TcpListener, acceptor: TlsAcceptor, served:
     }
 }
 
-async fn connection(stream: TcpStream, acceptor: TlsAcceptor, served: Served, mut stop: watch::Receiver<bool>) {
+async fn connection(
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
+    served: Served,
+    mut stop: watch::Receiver<bool>,
+) {
     let _ = stream.set_nodelay(true);
-    let Ok(Ok(tls)) = tokio::time::timeout(Duration::from_secs(10), acceptor.accept(stream)).await else { return };
+    let Ok(Ok(tls)) = tokio::time::timeout(Duration::from_secs(10), acceptor.accept(stream)).await else {
+        return;
+    };
     let certificate = tls
         .get_ref()
         .1
@@ -89,7 +101,11 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, served: Served, mu
 }
 
 /// Answers one request; `None` cuts the connection.
-async fn serve(served: Served, certificate: Option<&str>, request: HttpRequest<Incoming>) -> Option<Response<Body>> {
+async fn serve(
+    served: Served,
+    certificate: Option<&str>,
+    request: HttpRequest<Incoming>,
+) -> Option<Response<Body>> {
     let (parts, body) = request.into_parts();
     let full_path = parts.uri.path().to_owned();
     let (cluster, path, prefix) = match served {
@@ -106,7 +122,8 @@ async fn serve(served: Served, certificate: Option<&str>, request: HttpRequest<I
             }
         }
     };
-    let header = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let header =
+        |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let authorization = Some(header("authorization")).filter(|h| !h.is_empty());
     let user = auth::user(authorization.as_deref(), certificate, &cluster.token, &cluster.limited_token);
@@ -129,10 +146,18 @@ async fn serve(served: Served, certificate: Option<&str>, request: HttpRequest<I
         let mut state = cluster.lock();
         let empty = route::Route::default();
         let r = resource_route.as_ref().unwrap_or(&empty);
-        let resource =
-            if r.subresource.is_empty() { r.resource.clone() } else { format!("{}/{}", r.resource, r.subresource) };
-        let seen =
-            Seen { verb, resource: &resource, namespace: &r.ns, name: &r.name, limited: request.user.limited };
+        let resource = if r.subresource.is_empty() {
+            r.resource.clone()
+        } else {
+            format!("{}/{}", r.resource, r.subresource)
+        };
+        let seen = Seen {
+            verb,
+            resource: &resource,
+            namespace: &r.ns,
+            name: &r.name,
+            limited: request.user.limited,
+        };
         (state.faults.latency(), state.faults.next(&seen))
     };
     if !latency.is_zero() {
@@ -144,9 +169,14 @@ async fn serve(served: Served, certificate: Option<&str>, request: HttpRequest<I
     let mut answer = match &fault {
         Some(Action::ResetBefore) => return None,
         Some(Action::Hang) => std::future::pending().await,
-        Some(Action::Status { code, retry_after, message }) => {
-            Answer::refusal(&refused(*code, *retry_after, message.as_deref(), &request, resource_route.as_ref(), verb))
-        }
+        Some(Action::Status { code, retry_after, message }) => Answer::refusal(&refused(
+            *code,
+            *retry_after,
+            message.as_deref(),
+            &request,
+            resource_route.as_ref(),
+            verb,
+        )),
         Some(Action::Delay { millis }) => {
             tokio::time::sleep(Duration::from_millis(*millis)).await;
             handler::answer(&cluster, &request, resource_route.as_ref())
@@ -197,8 +227,11 @@ fn refused(
             } else {
                 format!("in the namespace {:?}", r.ns)
             };
-            let resource =
-                if r.subresource.is_empty() { r.resource.clone() } else { format!("{}/{}", r.resource, r.subresource) };
+            let resource = if r.subresource.is_empty() {
+                r.resource.clone()
+            } else {
+                format!("{}/{}", r.resource, r.subresource)
+            };
             Refusal::forbidden(
                 &r.group,
                 &r.resource,
@@ -215,8 +248,14 @@ fn refused(
             "Operation cannot be fulfilled: the object has been modified; please apply your changes to the latest version and try again",
         ),
         410 => Refusal::new(410, "Expired", "too old resource version: 1 (2)"),
-        429 => Refusal::new(429, "TooManyRequests", "the server has received too many requests and has asked us to try again later"),
-        503 => Refusal::new(503, "ServiceUnavailable", "the server is currently unable to handle the request"),
+        429 => Refusal::new(
+            429,
+            "TooManyRequests",
+            "the server has received too many requests and has asked us to try again later",
+        ),
+        503 => {
+            Refusal::new(503, "ServiceUnavailable", "the server is currently unable to handle the request")
+        }
         504 => Refusal::new(504, "Timeout", "request did not complete within the allotted timeout"),
         other => Refusal::new(other, "InternalError", "Internal error occurred: etcdserver: leader changed"),
     };
@@ -243,6 +282,7 @@ fn response(answer: Answer) -> (Response<Body>, u64) {
     for warning in &answer.warnings {
         builder = builder.header("warning", format!("299 - {warning:?}"));
     }
-    let response = builder.body(answer.body).unwrap_or_else(|_| Response::new(Body::Full(Some(Bytes::new()))));
+    let response =
+        builder.body(answer.body).unwrap_or_else(|_| Response::new(Body::Full(Some(Bytes::new()))));
     (response, size)
 }

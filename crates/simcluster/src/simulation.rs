@@ -174,7 +174,10 @@ impl Simulation {
             .iter()
             .enumerate()
             .map(|(index, name)| {
-                let seed = options.seed.wrapping_mul(0x1_0000_0001).wrapping_add(u64::try_from(index).unwrap_or(0) << 20);
+                let seed = options
+                    .seed
+                    .wrapping_mul(0x1_0000_0001)
+                    .wrapping_add(u64::try_from(index).unwrap_or(0) << 20);
                 Cluster::new(
                     name,
                     index,
@@ -201,12 +204,18 @@ impl Simulation {
                 let address = listener.local_addr().map_err(Error::Runtime)?;
                 addresses.resize(clusters.len(), address);
                 let all = clusters.iter().map(|c| (c.name.clone(), c.clone())).collect();
-                runtime.spawn(server::listen(listener, acceptor, Served::All(Arc::new(all)), stopped.clone()));
+                runtime.spawn(server::listen(
+                    listener,
+                    acceptor,
+                    Served::All(Arc::new(all)),
+                    stopped.clone(),
+                ));
             }
             Ports::Each => {
                 for (i, cluster) in clusters.iter().enumerate() {
                     let offset = u16::try_from(i).unwrap_or(u16::MAX);
-                    let listener = listen(if options.port == 0 { 0 } else { options.port.saturating_add(offset) })?;
+                    let listener =
+                        listen(if options.port == 0 { 0 } else { options.port.saturating_add(offset) })?;
                     addresses.push(listener.local_addr().map_err(Error::Runtime)?);
                     let served = Served::One(cluster.clone());
                     runtime.spawn(server::listen(listener, acceptor.clone(), served, stopped.clone()));
@@ -231,7 +240,9 @@ impl Simulation {
         let thread = std::thread::Builder::new()
             .name("simcluster-main".into())
             .spawn(move || {
-                runtime.block_on(async { while !*until.borrow_and_update() && until.changed().await.is_ok() {} });
+                runtime.block_on(async {
+                    while !*until.borrow_and_update() && until.changed().await.is_ok() {}
+                });
                 runtime.shutdown_timeout(Duration::from_millis(200));
             })
             .map_err(Error::Runtime)?;
@@ -358,7 +369,12 @@ impl Inner {
             connections: c.connections.load(Ordering::Relaxed),
             watches: c.watches.load(Ordering::Relaxed),
             objects: u64::try_from(state.store.objects.len()).unwrap_or(0),
-            object_bytes: state.store.objects.values().map(|o| u64::try_from(o.body.len()).unwrap_or(0)).sum(),
+            object_bytes: state
+                .store
+                .objects
+                .values()
+                .map(|o| u64::try_from(o.body.len()).unwrap_or(0))
+                .sum(),
             faults: state.faults.hits,
             by_verb: c.by_verb.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone(),
         })

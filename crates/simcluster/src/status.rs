@@ -8,7 +8,7 @@ pub(crate) struct Refusal {
     pub code: u16,
     pub reason: &'static str,
     pub message: String,
-    pub details: Option<Value>,
+    pub details: Option<Box<Value>>,
     /// Seconds for `Retry-After`.
     pub retry_after: Option<u64>,
 }
@@ -33,14 +33,14 @@ impl Refusal {
     pub(crate) fn not_found(group: &str, resource: &str, name: &str) -> Refusal {
         let gr = group_resource(group, resource);
         let mut r = Refusal::new(404, "NotFound", format!("{gr} {name:?} not found"));
-        r.details = Some(details(group, resource, name));
+        r.details = Some(Box::new(details(group, resource, name)));
         r
     }
 
     pub(crate) fn already_exists(group: &str, resource: &str, name: &str) -> Refusal {
         let gr = group_resource(group, resource);
         let mut r = Refusal::new(409, "AlreadyExists", format!("{gr} {name:?} already exists"));
-        r.details = Some(details(group, resource, name));
+        r.details = Some(Box::new(details(group, resource, name)));
         r
     }
 
@@ -48,7 +48,7 @@ impl Refusal {
         let gr = group_resource(group, resource);
         let message = format!("Operation cannot be fulfilled on {gr} {name:?}: {why}");
         let mut r = Refusal::new(409, "Conflict", message);
-        r.details = Some(details(group, resource, name));
+        r.details = Some(Box::new(details(group, resource, name)));
         r
     }
 
@@ -56,7 +56,7 @@ impl Refusal {
         let gr = group_resource(group, resource);
         let named = if name.is_empty() { String::new() } else { format!(" {name:?}") };
         let mut r = Refusal::new(403, "Forbidden", format!("{gr}{named} is forbidden: {why}"));
-        r.details = Some(details(group, resource, name));
+        r.details = Some(Box::new(details(group, resource, name)));
         r
     }
 
@@ -80,7 +80,7 @@ impl Refusal {
             .iter()
             .map(|c| json!({"reason": c.reason, "message": c.message, "field": c.field}))
             .collect();
-        r.details = Some(d);
+        r.details = Some(Box::new(d));
         r
     }
 
@@ -93,7 +93,7 @@ impl Refusal {
             body["reason"] = json!(self.reason);
         }
         if let Some(details) = &self.details {
-            body["details"] = details.clone();
+            body["details"] = (**details).clone();
         }
         if let Some(seconds) = self.retry_after {
             body["details"]["retryAfterSeconds"] = json!(seconds);
@@ -132,7 +132,8 @@ impl Cause {
     }
 
     pub(crate) fn required(field: impl Into<String>, detail: &str) -> Cause {
-        let text = if detail.is_empty() { "Required value".into() } else { format!("Required value: {detail}") };
+        let text =
+            if detail.is_empty() { "Required value".into() } else { format!("Required value: {detail}") };
         Cause::new("FieldValueRequired", field, text)
     }
 
@@ -159,10 +160,12 @@ impl Cause {
         Cause::new("FieldValueForbidden", field, format!("Forbidden: {detail}"))
     }
 
+    #[allow(dead_code)]
     pub(crate) fn duplicate(field: impl Into<String>, value: &Value) -> Cause {
         Cause::new("FieldValueDuplicate", field, format!("Duplicate value: {value}"))
     }
 
+    #[allow(dead_code)]
     pub(crate) fn not_found(field: impl Into<String>, value: &Value) -> Cause {
         Cause::new("FieldValueNotFound", field, format!("Not found: {value}"))
     }

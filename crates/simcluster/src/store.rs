@@ -97,10 +97,7 @@ impl Watch {
         let fits = |v: &Value| self.labels.matches(v.pointer("/metadata/labels")) && self.fields.matches(v);
         let (is, was) = (
             fits(&now),
-            entry
-                .before
-                .as_ref()
-                .is_some_and(|b| serde_json::from_slice::<Value>(b).is_ok_and(|v| fits(&v))),
+            entry.before.as_ref().is_some_and(|b| serde_json::from_slice::<Value>(b).is_ok_and(|v| fits(&v))),
         );
         let change = match (entry.change, is, was) {
             (Change::Deleted, _, false) if !is => return None,
@@ -170,10 +167,6 @@ impl Store {
 
     pub(crate) fn kind(&self, group: &str, resource: &str) -> Option<Arc<Kind>> {
         self.kinds().find(|k| k.group == group && k.plural == resource).cloned()
-    }
-
-    pub(crate) fn kind_by_id(&self, id: &str) -> Option<Arc<Kind>> {
-        self.custom.get(id).or_else(|| kinds::built_in(id)).cloned()
     }
 
     pub(crate) fn add_custom(&mut self, kind: Kind) {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SanType,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use rustls::server::WebPkiClientVerifier;
@@ -36,7 +36,8 @@ fn authority(common: &str) -> Result<(String, Issuer<'static, KeyPair>), rcgen::
     let mut params = CertificateParams::default();
     params.distinguished_name = name(common, None);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+    params.key_usages =
+        vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
     let key = KeyPair::generate()?;
     let certificate = params.self_signed(&key)?;
     Ok((certificate.pem(), Issuer::new(params, key)))
@@ -47,7 +48,8 @@ impl Identity {
     pub(crate) fn new() -> Result<Identity, Error> {
         let (ca_pem, issuer) = authority("simcluster CA")?;
         let (other_ca_pem, _) = authority("simcluster other CA")?;
-        let mut params = CertificateParams::new(vec!["localhost".to_owned(), "kubernetes.default.svc".to_owned()])?;
+        let mut params =
+            CertificateParams::new(vec!["localhost".to_owned(), "kubernetes.default.svc".to_owned()])?;
         params.distinguished_name = name("simcluster", None);
         params.subject_alt_names.push(SanType::IpAddress([127, 0, 0, 1].into()));
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -66,7 +68,8 @@ impl Identity {
             .allow_unauthenticated()
             .build()
             .map_err(|e| Error::Tls(e.to_string()))?;
-        let key = PrivateKeyDer::try_from(server_key.serialize_der()).map_err(|e| Error::Tls(e.to_owned()))?;
+        let key =
+            PrivateKeyDer::try_from(server_key.serialize_der()).map_err(|e| Error::Tls(e.to_owned()))?;
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_client_cert_verifier(verifier)

@@ -144,9 +144,12 @@ impl Table {
                     "MicroTime" => "u".into(),
                     "Quantity" => "q".into(),
                     "IntOrString" => "x".into(),
-                    "RawExtension" | "JSON" | "FieldsV1" | "JSONSchemaProps" | "Value" | "CustomResourceSubresourceStatus" => {
-                        "*".into()
-                    }
+                    "RawExtension"
+                    | "JSON"
+                    | "FieldsV1"
+                    | "JSONSchemaProps"
+                    | "Value"
+                    | "CustomResourceSubresourceStatus" => "*".into(),
                     _ => {
                         if !self.types.contains_key(&path) {
                             self.pending.insert(path.clone());
@@ -161,15 +164,27 @@ impl Table {
     fn visit(&mut self, root: &Path, path: &str) {
         let mut parts: Vec<&str> = path.split('.').collect();
         let name = parts.pop().expect("a type has a name");
-        let file = parts.iter().fold(root.to_path_buf(), |p, part| p.join(part)).join(format!("{}.rs", snake(name)));
+        let file =
+            parts.iter().fold(root.to_path_buf(), |p, part| p.join(part)).join(format!("{}.rs", snake(name)));
         let source = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-        let body = source.split(&format!("pub struct {name} {{")).nth(1).unwrap_or_else(|| panic!("{path} is not a struct")).split("\n}\n").next().unwrap();
+        let body = source
+            .split(&format!("pub struct {name} {{"))
+            .nth(1)
+            .unwrap_or_else(|| panic!("{path} is not a struct"))
+            .split("\n}\n")
+            .next()
+            .unwrap();
         let fields: Vec<(&str, &str)> = body
             .lines()
             .filter_map(|l| l.trim().strip_prefix("pub ")?.strip_suffix(',')?.split_once(": "))
             .collect();
         let mut names: Vec<&str> = source.split("&[\n").nth(1).map_or(Vec::new(), |s| {
-            s.split(']').next().unwrap().lines().filter_map(|l| l.trim().strip_prefix('"')?.strip_suffix("\",")).collect()
+            s.split(']')
+                .next()
+                .unwrap()
+                .lines()
+                .filter_map(|l| l.trim().strip_prefix('"')?.strip_suffix("\","))
+                .collect()
         });
         if !source.contains("deserialize_struct") {
             names.clear();
@@ -265,7 +280,8 @@ fn short(path: &str) -> String {
 fn the_field_table_is_written() {
     let root = std::env::var("K8S_OPENAPI_SRC").expect("K8S_OPENAPI_SRC names k8s-openapi's src/v1_NN");
     let root = Path::new(&root);
-    let mut table = Table { types: BTreeMap::new(), pending: ROOTS.iter().map(|r| (*r).to_owned()).collect() };
+    let mut table =
+        Table { types: BTreeMap::new(), pending: ROOTS.iter().map(|r| (*r).to_owned()).collect() };
     while let Some(path) = table.pending.pop_first() {
         table.visit(root, &path);
     }

@@ -21,7 +21,8 @@ pub(crate) struct Body {
 pub(crate) fn parse(bytes: &[u8], content_type: &str) -> Result<Body, Refusal> {
     let mime = content_type.split(';').next().unwrap_or_default().trim();
     match mime {
-        "" | "application/json"
+        ""
+        | "application/json"
         | "application/json-patch+json"
         | "application/merge-patch+json"
         | "application/strategic-merge-patch+json" => json(bytes),

@@ -28,7 +28,11 @@ pub(crate) struct DeleteOptions {
 
 impl DeleteOptions {
     /// Reads the body and the query of a DELETE.
-    pub(crate) fn read(body: &Value, query: &dyn Fn(&str) -> Option<String>, options: &Options) -> DeleteOptions {
+    pub(crate) fn read(
+        body: &Value,
+        query: &dyn Fn(&str) -> Option<String>,
+        options: &Options,
+    ) -> DeleteOptions {
         let text = |v: &Value| v.as_str().map(str::to_owned);
         let policy = text(&body["propagationPolicy"]).or_else(|| query("propagationPolicy"));
         let orphan = body["orphanDependents"].as_bool();
@@ -65,11 +69,16 @@ pub(crate) fn delete(
         return Err(Refusal::not_found(&kind.group, &kind.plural, name));
     };
     let meta = |k: &str| object["metadata"][k].as_str().unwrap_or_default().to_owned();
-    for (field, what, given) in [("uid", "UID", &options.uid), ("resourceVersion", "ResourceVersion", &options.rv)] {
+    for (field, what, given) in
+        [("uid", "UID", &options.uid), ("resourceVersion", "ResourceVersion", &options.rv)]
+    {
         if let Some(given) = given
             && *given != meta(field)
         {
-            let why = format!("Precondition failed: {what} in precondition: {given}, {what} in object meta: {}", meta(field));
+            let why = format!(
+                "Precondition failed: {what} in precondition: {given}, {what} in object meta: {}",
+                meta(field)
+            );
             return Err(Refusal::conflict(&kind.group, &kind.plural, name, &why));
         }
     }
@@ -90,7 +99,9 @@ pub(crate) fn delete(
 /// Removes an object, or marks it as being deleted. Returns whether it is gone.
 pub(crate) fn start(state: &mut State, key: &Key, object: &mut Value, options: &DeleteOptions) -> bool {
     let default = match &*key.kind {
-        "jobs.batch" | "replicationcontrollers" if options.propagation.is_none() && &*key.kind == "jobs.batch" => {
+        "jobs.batch" | "replicationcontrollers"
+            if options.propagation.is_none() && &*key.kind == "jobs.batch" =>
+        {
             Propagation::Orphan
         }
         _ => Propagation::Background,
@@ -132,7 +143,9 @@ pub(crate) fn start(state: &mut State, key: &Key, object: &mut Value, options: &
 
 /// A pod that is not on a node yet, or is done, goes at once.
 fn pod_grace(pod: &Value, given: Option<i64>) -> i64 {
-    if pod["spec"].get("nodeName").is_none() || matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded")) {
+    if pod["spec"].get("nodeName").is_none()
+        || matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded"))
+    {
         return 0;
     }
     given.or_else(|| pod["spec"]["terminationGracePeriodSeconds"].as_i64()).unwrap_or(30).max(0)
@@ -154,13 +167,18 @@ fn orphan(state: &mut State, uid: &str) {
 
 /// Called when an object is gone: the garbage collector's part.
 pub(crate) fn collect_dependents(state: &mut State, uid: &str) {
-    let options =
-        DeleteOptions { propagation: Some(Propagation::Background), grace: None, uid: None, rv: None, dry_run: false };
+    let options = DeleteOptions {
+        propagation: Some(Propagation::Background),
+        grace: None,
+        uid: None,
+        rv: None,
+        dry_run: false,
+    };
     for key in state.store.dependents(uid) {
         let Some(mut object) = state.store.get(&key) else { continue };
-        let others = object["metadata"]["ownerReferences"].as_array().map_or(0, |o| {
-            o.iter().filter(|o| o["uid"] != uid && o["uid"].as_str().is_some()).count()
-        });
+        let others = object["metadata"]["ownerReferences"]
+            .as_array()
+            .map_or(0, |o| o.iter().filter(|o| o["uid"] != uid && o["uid"].as_str().is_some()).count());
         if others > 0 {
             let meta = metadata(&mut object);
             if let Some(owners) = meta.get_mut("ownerReferences").and_then(Value::as_array_mut) {
@@ -176,8 +194,13 @@ pub(crate) fn collect_dependents(state: &mut State, uid: &str) {
 /// Foreground deletion: the dependents first, then the owner. Returns whether the owner may go.
 pub(crate) fn foreground_step(state: &mut State, key: &Key, object: &mut Value) -> bool {
     let uid = object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
-    let options =
-        DeleteOptions { propagation: Some(Propagation::Foreground), grace: None, uid: None, rv: None, dry_run: false };
+    let options = DeleteOptions {
+        propagation: Some(Propagation::Foreground),
+        grace: None,
+        uid: None,
+        rv: None,
+        dry_run: false,
+    };
     let dependents = state.store.dependents(&uid);
     for key in &dependents {
         if let Some(mut dependent) = state.store.get(key) {

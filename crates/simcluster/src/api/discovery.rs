@@ -19,8 +19,7 @@ const REVIEWS: &[(&str, &str, &str, bool)] = &[
     ("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview", false),
 ];
 
-const VERBS: &[&str] =
-    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 /// `/version`.
 pub(crate) fn version() -> Value {
@@ -30,9 +29,12 @@ pub(crate) fn version() -> Value {
     })
 }
 
+/// Kinds by version.
+type Versions = BTreeMap<String, Vec<Arc<Kind>>>;
+
 /// Group to versions to kinds, in discovery order.
-fn groups(state: &State) -> Vec<(String, BTreeMap<String, Vec<Arc<Kind>>>)> {
-    let mut out: Vec<(String, BTreeMap<String, Vec<Arc<Kind>>>)> = Vec::new();
+fn groups(state: &State) -> Vec<(String, Versions)> {
+    let mut out: Vec<(String, Versions)> = Vec::new();
     let mut add = |group: &str, version: Option<(&str, &Arc<Kind>)>| {
         let index = out.iter().position(|(g, _)| g == group).unwrap_or_else(|| {
             out.push((group.to_owned(), BTreeMap::new()));
@@ -59,7 +61,7 @@ fn groups(state: &State) -> Vec<(String, BTreeMap<String, Vec<Arc<Kind>>>)> {
 }
 
 /// Newest first: v2 before v1, stable before beta.
-fn sorted(versions: &BTreeMap<String, Vec<Arc<Kind>>>) -> Vec<&String> {
+fn sorted(versions: &Versions) -> Vec<&String> {
     let mut names: Vec<&String> = versions.keys().collect();
     names.sort_by_key(|v| {
         let stable = !v.contains("alpha") && !v.contains("beta");
@@ -100,7 +102,8 @@ pub(crate) fn aggregated(state: &State, core: bool) -> Value {
 }
 
 fn aggregated_resource(kind: &Kind, version: &str) -> Value {
-    let gvk = |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
+    let gvk =
+        |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
     let mut out = json!({
         "resource": kind.plural,
         "responseKind": gvk(&kind.group, version, &kind.kind),
@@ -132,10 +135,22 @@ fn subresources(kind: &Kind, version: &str) -> Vec<Subresource> {
     let mut out: Vec<Subresource> = Vec::new();
     let Some(Version { status, scale, .. }) = kind.version(version) else { return out };
     if *status {
-        out.push(("status", kind.group.clone(), version.to_owned(), kind.kind.clone(), vec!["get", "patch", "update"]));
+        out.push((
+            "status",
+            kind.group.clone(),
+            version.to_owned(),
+            kind.kind.clone(),
+            vec!["get", "patch", "update"],
+        ));
     }
     if scale.is_some() {
-        out.push(("scale", "autoscaling".into(), "v1".into(), "Scale".into(), vec!["get", "patch", "update"]));
+        out.push((
+            "scale",
+            "autoscaling".into(),
+            "v1".into(),
+            "Scale".into(),
+            vec!["get", "patch", "update"],
+        ));
     }
     if kind.is("pods") {
         out.push(("log", String::new(), "v1".into(), "Pod".into(), vec!["get"]));
@@ -205,7 +220,7 @@ pub(crate) fn group(state: &State, name: &str) -> Option<Value> {
     Some(out)
 }
 
-fn group_entry(group: &str, versions: &BTreeMap<String, Vec<Arc<Kind>>>) -> Value {
+fn group_entry(group: &str, versions: &Versions) -> Value {
     let list: Vec<Value> = sorted(versions)
         .into_iter()
         .map(|v| json!({"groupVersion": format!("{group}/{v}"), "version": v}))

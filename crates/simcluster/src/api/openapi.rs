@@ -38,7 +38,8 @@ pub(crate) fn document(state: &State, which: &str) -> Option<Value> {
                 })
             };
             let mut patch = operation("patch");
-            patch["requestBody"] = json!({"content": {"application/apply-patch+yaml": {}, "application/merge-patch+json": {}}});
+            patch["requestBody"] =
+                json!({"content": {"application/apply-patch+yaml": {}, "application/merge-patch+json": {}}});
             paths[at] = json!({"patch": patch, "put": operation("put")});
             let name = format!(
                 "{}.{}.{}",

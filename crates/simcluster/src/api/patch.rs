@@ -33,8 +33,9 @@ pub(crate) fn json(target: &mut Value, patch: &Value) -> Result<(), String> {
     for operation in operations {
         let text = |k: &str| operation[k].as_str().unwrap_or_default();
         let path = text("path");
-        let missing =
-            |what: &str| format!("{what} operation does not apply: doc is missing path: {path}: missing value");
+        let missing = |what: &str| {
+            format!("{what} operation does not apply: doc is missing path: {path}: missing value")
+        };
         match text("op") {
             "add" => add(target, path, operation["value"].clone()).ok_or_else(|| missing("add"))?,
             "replace" => {
@@ -44,9 +45,7 @@ pub(crate) fn json(target: &mut Value, patch: &Value) -> Result<(), String> {
             }
             "remove" => {
                 remove(target, path).ok_or_else(|| {
-                    format!(
-                        "remove operation does not apply: doc is missing path: {path:?}: missing value",
-                    )
+                    format!("remove operation does not apply: doc is missing path: {path:?}: missing value",)
                 })?;
             }
             "move" => {
@@ -92,7 +91,7 @@ fn add(target: &mut Value, path: &str, value: Value) -> Option<()> {
             }
             list.insert(index, value);
         }
-        _ => return None,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return None,
     }
     Some(())
 }
@@ -105,7 +104,7 @@ fn remove(target: &mut Value, path: &str) -> Option<Value> {
             let index: usize = last.parse().ok()?;
             (index < list.len()).then(|| list.remove(index))
         }
-        _ => None,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     }
 }
 
@@ -125,7 +124,8 @@ mod tests {
     #[test]
     fn a_json_patch_is_refused_where_a_test_fails() {
         let mut v = j!({"a": [1, 2], "m/n": 1});
-        json(&mut v, &j!([{"op": "add", "path": "/a/-", "value": 3}, {"op": "remove", "path": "/m~1n"}])).unwrap();
+        json(&mut v, &j!([{"op": "add", "path": "/a/-", "value": 3}, {"op": "remove", "path": "/m~1n"}]))
+            .unwrap();
         assert_eq!(v, j!({"a": [1, 2, 3]}));
         assert!(json(&mut v, &j!([{"op": "test", "path": "/a/0", "value": 9}])).is_err());
     }

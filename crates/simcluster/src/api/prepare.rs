@@ -170,9 +170,7 @@ pub(crate) fn update(
                 }
             }
         }
-        "daemonsets.apps"
-            if old["spec"]["template"] != object["spec"]["template"] =>
-        {
+        "daemonsets.apps" if old["spec"]["template"] != object["spec"]["template"] => {
             let at = "deprecated.daemonset.template.generation";
             let generation = old
                 .pointer("/metadata/annotations/deprecated.daemonset.template.generation")
@@ -259,7 +257,8 @@ fn qos(spec: &Value) -> &'static str {
     let mut guaranteed = true;
     for c in spec["containers"].as_array().into_iter().flatten() {
         for resource in ["cpu", "memory"] {
-            let (request, limit) = (&c["resources"]["requests"][resource], &c["resources"]["limits"][resource]);
+            let (request, limit) =
+                (&c["resources"]["requests"][resource], &c["resources"]["limits"][resource]);
             any |= !request.is_null() || !limit.is_null();
             guaranteed &= !limit.is_null() && (request.is_null() || request == limit);
         }
@@ -308,7 +307,8 @@ fn service_addresses(
     let kind = spec["type"].as_str().unwrap_or("ClusterIP").to_owned();
     if kind == "ExternalName" {
         if let (Some(_), Some(map)) = (old, spec.as_object_mut()) {
-            for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
+            for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"]
+            {
                 map.remove(field);
             }
         }
@@ -345,8 +345,8 @@ fn service_addresses(
     if spec.get("ipFamilyPolicy").is_none() {
         spec["ipFamilyPolicy"] = json!("SingleStack");
     }
-    let wants_ports = kind == "NodePort"
-        || kind == "LoadBalancer" && spec["allocateLoadBalancerNodePorts"] != false;
+    let wants_ports =
+        kind == "NodePort" || kind == "LoadBalancer" && spec["allocateLoadBalancerNodePorts"] != false;
     for port in spec["ports"].as_array_mut().into_iter().flatten() {
         if wants_ports && port.get("nodePort").is_none_or(|p| p == 0) {
             if !dry_run {
@@ -362,4 +362,3 @@ fn service_addresses(
     }
     Ok(())
 }
-

@@ -19,7 +19,9 @@ use crate::store::{Key, Render, Watch, frame};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum View {
     Plain,
-    Table { include_object: bool },
+    Table {
+        include_object: bool,
+    },
     /// `PartialObjectMetadata`.
     Metadata,
 }
@@ -47,9 +49,7 @@ impl Listing {
         let convert = convert::needed(&kind, &version);
         match view {
             View::Plain if !convert => None,
-            View::Plain => {
-                Some(Arc::new(move |v: &Value| convert::from_stored(&kind, &version, v.clone())))
-            }
+            View::Plain => Some(Arc::new(move |v: &Value| convert::from_stored(&kind, &version, v.clone()))),
             View::Table { include_object } => Some(Arc::new(move |v: &Value| {
                 let object = convert::from_stored(&kind, &version, v.clone());
                 let rv = object["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
@@ -69,13 +69,17 @@ pub(crate) fn partial(object: &Value) -> Value {
 ///
 /// # Errors
 /// 404.
-pub(crate) fn get(state: &State, kind: &Kind, version: &str, ns: &str, name: &str, view: View) -> Result<Bytes, Refusal> {
+pub(crate) fn get(
+    state: &State,
+    kind: &Kind,
+    version: &str,
+    ns: &str,
+    name: &str,
+    view: View,
+) -> Result<Bytes, Refusal> {
     let key = Key { kind: storage_id(kind), ns: ns.into(), name: name.into() };
-    let stored = state
-        .store
-        .objects
-        .get(&key)
-        .ok_or_else(|| Refusal::not_found(&kind.group, &kind.plural, name))?;
+    let stored =
+        state.store.objects.get(&key).ok_or_else(|| Refusal::not_found(&kind.group, &kind.plural, name))?;
     if view == View::Plain && !convert::needed(kind, version) {
         return Ok(stored.body.clone());
     }
@@ -99,13 +103,16 @@ pub(crate) fn list(state: &State, listing: &Listing) -> Result<Bytes, Refusal> {
     let id = storage_id(kind);
     let mut rv = state.store.rv;
     if let Some(given) = listing.rv.as_deref().filter(|r| !r.is_empty()) {
-        let given: u64 = given.parse().map_err(|_| {
-            Refusal::bad_request(format!("invalid resource version {given:?}: strconv.ParseUint: parsing {given:?}: invalid syntax"))
+        let given: u64 = given.parse().map_err(|_unparsed| {
+            Refusal::bad_request(format!(
+                "invalid resource version {given:?}: strconv.ParseUint: parsing {given:?}: invalid syntax"
+            ))
         })?;
         if given > rv {
-            let mut r = Refusal::new(504, "Timeout", format!("Too large resource version: {given}, current: {rv}"));
-            r.details = Some(json!({"retryAfterSeconds": 1,
-                "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]}));
+            let mut r =
+                Refusal::new(504, "Timeout", format!("Too large resource version: {given}, current: {rv}"));
+            r.details = Some(Box::new(json!({"retryAfterSeconds": 1,
+                "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]})));
             return Err(r);
         }
         if listing.rv_match.as_deref() == Some("Exact") && given < state.store.forgotten() {
@@ -180,7 +187,8 @@ pub(crate) fn list(state: &State, listing: &Listing) -> Result<Bytes, Refusal> {
         }
     }
     if let View::Table { include_object } = listing.view {
-        let table = table::of(kind, &listing.version, &parsed, &rv.to_string(), token.as_deref(), include_object);
+        let table =
+            table::of(kind, &listing.version, &parsed, &rv.to_string(), token.as_deref(), include_object);
         return Ok(Bytes::from(table.to_string()));
     }
     if listing.view == View::Metadata {
@@ -238,8 +246,10 @@ pub(crate) fn watch(
     let id = storage_id(&listing.kind);
     let after = match listing.rv.as_deref() {
         None | Some("" | "0") => None,
-        Some(text) => Some(text.parse::<u64>().map_err(|_| {
-            Refusal::bad_request(format!("invalid resource version {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"))
+        Some(text) => Some(text.parse::<u64>().map_err(|_unparsed| {
+            Refusal::bad_request(format!(
+                "invalid resource version {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+            ))
         })?),
     };
     let render = listing.render();

@@ -7,7 +7,13 @@ use crate::cluster::State;
 use crate::faults::{Action, Seen};
 
 /// Answers a review; `None` if the resource is none.
-pub(crate) fn answer(state: &mut State, group: &str, resource: &str, user: &User, mut body: Value) -> Option<Value> {
+pub(crate) fn answer(
+    state: &mut State,
+    group: &str,
+    resource: &str,
+    user: &User,
+    mut body: Value,
+) -> Option<Value> {
     match (group, resource) {
         ("authorization.k8s.io", "selfsubjectaccessreviews" | "subjectaccessreviews") => {
             let attributes = body["spec"]["resourceAttributes"].clone();

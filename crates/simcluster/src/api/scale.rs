@@ -46,11 +46,17 @@ pub(crate) fn view(scale: &Scale, object: &Value) -> Value {
 ///
 /// # Errors
 /// 404, 409, 422.
-pub(crate) fn update(writing: &mut Writing<'_>, scale: &Scale, name: &str, body: Body) -> Result<Written, Refusal> {
+pub(crate) fn update(
+    writing: &mut Writing<'_>,
+    scale: &Scale,
+    name: &str,
+    body: Body,
+) -> Result<Written, Refusal> {
     let live = writing.live(name)?;
     let given = body.value["metadata"]["resourceVersion"].as_str().unwrap_or_default();
     if !given.is_empty() && live["metadata"]["resourceVersion"] != given {
-        let why = "the object has been modified; please apply your changes to the latest version and try again";
+        let why =
+            "the object has been modified; please apply your changes to the latest version and try again";
         return Err(Refusal::conflict(&writing.kind.group, &writing.kind.plural, name, why));
     }
     let replicas = body.value["spec"]["replicas"].as_i64().unwrap_or(0);
@@ -64,7 +70,8 @@ pub(crate) fn update(writing: &mut Writing<'_>, scale: &Scale, name: &str, body:
     let (time, ty) = (now(), writing.kind.version(&writing.version).map(|v| v.ty.clone()));
     let manager = writing.options.manager.clone();
     if let Some(ty) = ty {
-        let writer = Writer { manager: &manager, api_version: &api_version, subresource: "scale", now: &time };
+        let writer =
+            Writer { manager: &manager, api_version: &api_version, subresource: "scale", now: &time };
         managers.update(&ty, &old, &value, writer, Reach::Scale);
     }
     let written = writing.replace(name, live, value, managers, Vec::new())?;

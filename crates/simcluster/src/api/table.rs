@@ -41,15 +41,12 @@ fn int(v: &Value) -> i64 {
     v.as_i64().unwrap_or(0)
 }
 
-fn keys(v: &Value) -> String {
-    v.as_object().map(|m| m.keys().cloned().collect::<Vec<_>>().join(",")).unwrap_or_default()
-}
-
 fn pod_status(o: &Value) -> Value {
     if o["metadata"].get("deletionTimestamp").is_some() {
         return json!("Terminating");
     }
-    let mut status = o["status"]["reason"].as_str().or(o["status"]["phase"].as_str()).unwrap_or_default().to_owned();
+    let mut status =
+        o["status"]["reason"].as_str().or(o["status"]["phase"].as_str()).unwrap_or_default().to_owned();
     for c in o["status"]["containerStatuses"].as_array().into_iter().flatten().rev() {
         for state in ["waiting", "terminated"] {
             if let Some(reason) = c["state"][state]["reason"].as_str() {
@@ -62,7 +59,12 @@ fn pod_status(o: &Value) -> Value {
 
 fn pod_ready(o: &Value) -> Value {
     let total = o["spec"]["containers"].as_array().map_or(0, Vec::len);
-    let ready = o["status"]["containerStatuses"].as_array().into_iter().flatten().filter(|c| c["ready"] == true).count();
+    let ready = o["status"]["containerStatuses"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|c| c["ready"] == true)
+        .count();
     json!(format!("{ready}/{total}"))
 }
 
@@ -94,7 +96,10 @@ fn external(o: &Value) -> Value {
 }
 
 fn containers(o: &Value, field: &str) -> Value {
-    let spec = o.pointer("/spec/template/spec").or(o.pointer("/spec/jobTemplate/spec/template/spec")).unwrap_or(&Value::Null);
+    let spec = o
+        .pointer("/spec/template/spec")
+        .or(o.pointer("/spec/jobTemplate/spec/template/spec"))
+        .unwrap_or(&Value::Null);
     let list: Vec<&str> =
         spec["containers"].as_array().into_iter().flatten().filter_map(|c| c[field].as_str()).collect();
     json!(list.join(","))
@@ -111,7 +116,11 @@ fn selector(o: &Value) -> Value {
 
 fn job_status(o: &Value) -> Value {
     let condition = |t: &str| {
-        o["status"]["conditions"].as_array().into_iter().flatten().any(|c| c["type"] == t && c["status"] == "True")
+        o["status"]["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|c| c["type"] == t && c["status"] == "True")
     };
     json!(if condition("Complete") {
         "Complete"
@@ -132,7 +141,9 @@ fn columns(kind: &Kind) -> Vec<Column> {
         "pods" => vec![
             ("Ready", "string", 0, pod_ready),
             ("Status", "string", 0, pod_status),
-            ("Restarts", "string", 0, |o| json!(int(&o["status"]["containerStatuses"][0]["restartCount"]).to_string())),
+            ("Restarts", "string", 0, |o| {
+                json!(int(&o["status"]["containerStatuses"][0]["restartCount"]).to_string())
+            }),
             AGE,
             ("IP", "string", 1, |o| text(&o["status"]["podIP"])),
             ("Node", "string", 1, |o| text(&o["spec"]["nodeName"])),
@@ -178,7 +189,11 @@ fn columns(kind: &Kind) -> Vec<Column> {
         "jobs.batch" => vec![
             ("Status", "string", 0, job_status),
             ("Completions", "string", 0, |o| {
-                json!(format!("{}/{}", int(&o["status"]["succeeded"]), o["spec"]["completions"].as_i64().unwrap_or(1)))
+                json!(format!(
+                    "{}/{}",
+                    int(&o["status"]["succeeded"]),
+                    o["spec"]["completions"].as_i64().unwrap_or(1)
+                ))
             }),
             ("Duration", "string", 0, |o| match o["status"]["startTime"].as_str() {
                 Some(start) => since(Some(start)),
@@ -214,7 +229,10 @@ fn columns(kind: &Kind) -> Vec<Column> {
         ],
         "configmaps" => vec![
             ("Data", "integer", 0, |o| {
-                json!(o["data"].as_object().map_or(0, serde_json::Map::len) + o["binaryData"].as_object().map_or(0, serde_json::Map::len))
+                json!(
+                    o["data"].as_object().map_or(0, serde_json::Map::len)
+                        + o["binaryData"].as_object().map_or(0, serde_json::Map::len)
+                )
             }),
             AGE,
         ],
@@ -223,30 +241,48 @@ fn columns(kind: &Kind) -> Vec<Column> {
             ("Data", "integer", 0, |o| json!(o["data"].as_object().map_or(0, serde_json::Map::len))),
             AGE,
         ],
-        "serviceaccounts" => vec![("Secrets", "integer", 0, |o| json!(o["secrets"].as_array().map_or(0, Vec::len))), AGE],
+        "serviceaccounts" => {
+            vec![("Secrets", "integer", 0, |o| json!(o["secrets"].as_array().map_or(0, Vec::len))), AGE]
+        }
         "persistentvolumeclaims" => vec![
             ("Status", "string", 0, |o| o["status"]["phase"].clone()),
             ("Volume", "string", 0, |o| json!(o["spec"]["volumeName"].as_str().unwrap_or_default())),
-            ("Capacity", "string", 0, |o| json!(o["status"]["capacity"]["storage"].as_str().unwrap_or_default())),
-            ("Access Modes", "string", 0, |o| json!(o["status"]["accessModes"][0].as_str().unwrap_or_default())),
-            ("StorageClass", "string", 0, |o| json!(o["spec"]["storageClassName"].as_str().unwrap_or_default())),
+            ("Capacity", "string", 0, |o| {
+                json!(o["status"]["capacity"]["storage"].as_str().unwrap_or_default())
+            }),
+            ("Access Modes", "string", 0, |o| {
+                json!(o["status"]["accessModes"][0].as_str().unwrap_or_default())
+            }),
+            ("StorageClass", "string", 0, |o| {
+                json!(o["spec"]["storageClassName"].as_str().unwrap_or_default())
+            }),
             AGE,
         ],
         "ingresses.networking.k8s.io" => vec![
             ("Class", "string", 0, |o| text(&o["spec"]["ingressClassName"])),
             ("Hosts", "string", 0, |o| {
-                let hosts: Vec<&str> =
-                    o["spec"]["rules"].as_array().into_iter().flatten().filter_map(|r| r["host"].as_str()).collect();
+                let hosts: Vec<&str> = o["spec"]["rules"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|r| r["host"].as_str())
+                    .collect();
                 json!(if hosts.is_empty() { "*".into() } else { hosts.join(",") })
             }),
-            ("Address", "string", 0, |o| json!(o["status"]["loadBalancer"]["ingress"][0]["ip"].as_str().unwrap_or_default())),
+            ("Address", "string", 0, |o| {
+                json!(o["status"]["loadBalancer"]["ingress"][0]["ip"].as_str().unwrap_or_default())
+            }),
             ("Ports", "string", 0, |o| json!(if o["spec"].get("tls").is_some() { "80, 443" } else { "80" })),
             AGE,
         ],
         "horizontalpodautoscalers.autoscaling" => vec![
             ("Reference", "string", 0, |o| {
                 let r = &o["spec"]["scaleTargetRef"];
-                json!(format!("{}/{}", r["kind"].as_str().unwrap_or_default(), r["name"].as_str().unwrap_or_default()))
+                json!(format!(
+                    "{}/{}",
+                    r["kind"].as_str().unwrap_or_default(),
+                    r["name"].as_str().unwrap_or_default()
+                ))
             }),
             ("Targets", "string", 0, |_| json!("cpu: <unknown>/80%")),
             ("MinPods", "string", 0, |o| json!(int(&o["spec"]["minReplicas"]).to_string())),
@@ -255,8 +291,12 @@ fn columns(kind: &Kind) -> Vec<Column> {
             AGE,
         ],
         "poddisruptionbudgets.policy" => vec![
-            ("Min Available", "string", 0, |o| json!(o["spec"].get("minAvailable").map_or("N/A".into(), Value::to_string))),
-            ("Max Unavailable", "string", 0, |o| json!(o["spec"].get("maxUnavailable").map_or("N/A".into(), Value::to_string))),
+            ("Min Available", "string", 0, |o| {
+                json!(o["spec"].get("minAvailable").map_or("N/A".into(), Value::to_string))
+            }),
+            ("Max Unavailable", "string", 0, |o| {
+                json!(o["spec"].get("maxUnavailable").map_or("N/A".into(), Value::to_string))
+            }),
             ("Allowed Disruptions", "integer", 0, |o| json!(int(&o["status"]["disruptionsAllowed"]))),
             AGE,
         ],
@@ -366,7 +406,8 @@ fn filtered(o: &Value, list: &str, rest: &str) -> Value {
     let Some((condition, tail)) = rest.split_once(")]") else { return Value::Null };
     let Some((field, wanted)) = condition.split_once("==") else { return Value::Null };
     let wanted = wanted.trim().trim_matches(['"', '\'']);
-    let mut found = at.as_array().into_iter().flatten().find(|i| i[field.trim()] == wanted).cloned().unwrap_or_default();
+    let mut found =
+        at.as_array().into_iter().flatten().find(|i| i[field.trim()] == wanted).cloned().unwrap_or_default();
     for step in tail.split('.').filter(|s| !s.is_empty()) {
         found = found[step].clone();
     }

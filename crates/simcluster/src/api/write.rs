@@ -79,7 +79,13 @@ impl Writing<'_> {
         }
     }
 
-    fn writer<'b>(&self, api_version: &'b str, now: &'b str, manager: &'b str, subresource: &'b str) -> Writer<'b> {
+    fn writer<'b>(
+        &self,
+        api_version: &'b str,
+        now: &'b str,
+        manager: &'b str,
+        subresource: &'b str,
+    ) -> Writer<'b> {
         Writer { manager, api_version, subresource, now }
     }
 
@@ -166,13 +172,24 @@ impl Writing<'_> {
     }
 
     /// The second half of a creation: server-set fields, validation, storage.
-    fn insert(&mut self, value: Value, managers: Managers, warnings: Vec<String>) -> Result<Written, Refusal> {
+    fn insert(
+        &mut self,
+        value: Value,
+        managers: Managers,
+        warnings: Vec<String>,
+    ) -> Result<Written, Refusal> {
         let mut object = convert::to_stored(&self.kind, &self.version, value);
         let name = metadata(&mut object).get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
         self.namespace_ready(&name)?;
         let uid = self.state.store.new_uid();
         let meta = metadata(&mut object);
-        for gone in ["selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields", "resourceVersion"] {
+        for gone in [
+            "selfLink",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "managedFields",
+            "resourceVersion",
+        ] {
             meta.remove(gone);
         }
         if self.kind.namespaced {
@@ -187,7 +204,14 @@ impl Writing<'_> {
         } else {
             meta.remove("generation");
         }
-        prepare::create(self.cluster, self.state, &self.kind, self.served().status, &mut object, self.options.dry_run)?;
+        prepare::create(
+            self.cluster,
+            self.state,
+            &self.kind,
+            self.served().status,
+            &mut object,
+            self.options.dry_run,
+        )?;
         let causes = validate::create(&self.kind, &object, self.state);
         self.refuse(&name, causes)?;
         let key = self.key(&name);
@@ -198,7 +222,11 @@ impl Writing<'_> {
         if !self.options.dry_run {
             self.state.store.put(&key, &mut object);
         }
-        Ok(Written { object: convert::from_stored(&self.kind, &self.version, object), created: true, warnings })
+        Ok(Written {
+            object: convert::from_stored(&self.kind, &self.version, object),
+            created: true,
+            warnings,
+        })
     }
 
     /// Refuses with 422 if there are causes.
@@ -326,18 +354,26 @@ impl Writing<'_> {
             let held = meta.get("finalizers").and_then(Value::as_array).is_some_and(|f| !f.is_empty());
             let graceful = meta.get("deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0) > 0;
             let namespace_held = &*key.kind == "namespaces"
-                && object.pointer("/spec/finalizers").and_then(Value::as_array).is_some_and(|f| !f.is_empty());
+                && object
+                    .pointer("/spec/finalizers")
+                    .and_then(Value::as_array)
+                    .is_some_and(|f| !f.is_empty());
             self.state.store.put(&key, &mut object);
             if dying && !held && !graceful && !namespace_held {
                 self.state.store.remove(&key);
             }
         }
-        Ok(Written { object: convert::from_stored(&self.kind, &self.version, object), created: false, warnings })
+        Ok(Written {
+            object: convert::from_stored(&self.kind, &self.version, object),
+            created: false,
+            warnings,
+        })
     }
 
     fn check_versions(&self, name: &str, live: &Value, value: &mut Value) -> Result<(), Refusal> {
         let meta = metadata(value);
-        let given = |m: &Map<String, Value>, k: &str| m.get(k).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let given =
+            |m: &Map<String, Value>, k: &str| m.get(k).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (uid, rv) = (given(meta, "uid"), given(meta, "resourceVersion"));
         if !uid.is_empty() && live["metadata"]["uid"] != uid.as_str() {
             let why = format!(
@@ -347,7 +383,8 @@ impl Writing<'_> {
             return Err(Refusal::conflict(&self.kind.group, &self.kind.plural, name, &why));
         }
         if !rv.is_empty() && live["metadata"]["resourceVersion"] != rv.as_str() {
-            let why = "the object has been modified; please apply your changes to the latest version and try again";
+            let why =
+                "the object has been modified; please apply your changes to the latest version and try again";
             return Err(Refusal::conflict(&self.kind.group, &self.kind.plural, name, why));
         }
         if rv.is_empty() && self.kind.custom && self.subresource.is_empty() {
@@ -360,7 +397,10 @@ impl Writing<'_> {
     pub(crate) fn apply(&mut self, name: &str, body: Body) -> Result<Written, Refusal> {
         let mut config = body.value;
         if self.options.validation == FieldValidation::Strict && !body.duplicates.is_empty() {
-            return Err(Refusal::bad_request(format!("error strict decoding YAML: {}", body.duplicates.join(", "))));
+            return Err(Refusal::bad_request(format!(
+                "error strict decoding YAML: {}",
+                body.duplicates.join(", ")
+            )));
         }
         if !self.options.manager_given {
             let cause = Cause::required("fieldManager", "is required for apply patch");
@@ -374,7 +414,8 @@ impl Writing<'_> {
             return Err(Refusal::bad_request("metadata.managedFields must be nil"));
         }
         meta.remove("managedFields");
-        let live = self.state.store.get(&self.key(name)).map(|o| convert::from_stored(&self.kind, &self.version, o));
+        let live =
+            self.state.store.get(&self.key(name)).map(|o| convert::from_stored(&self.kind, &self.version, o));
         if live.is_none() && !self.subresource.is_empty() {
             return Err(Refusal::not_found(&self.kind.group, &self.kind.plural, name));
         }
@@ -403,15 +444,17 @@ impl Writing<'_> {
                 if errors.len() == 1 {
                     errors[0].clone()
                 } else {
-                    format!("errors:\n{}", errors.iter().map(|e| format!("  {e}")).collect::<Vec<_>>().join("\n"))
+                    format!(
+                        "errors:\n{}",
+                        errors.iter().map(|e| format!("  {e}")).collect::<Vec<_>>().join("\n")
+                    )
                 }
             );
             return Err(Refusal::new(500, "", message));
         }
-        let old = live.as_ref().map_or_else(
-            || json!({"apiVersion": expected, "kind": self.kind.kind}),
-            without_managed_fields,
-        );
+        let old = live
+            .as_ref()
+            .map_or_else(|| json!({"apiVersion": expected, "kind": self.kind.kind}), without_managed_fields);
         let mut managers = live.as_ref().and_then(Managers::read).unwrap_or_default();
         if managers.0.is_empty() && live.is_some() {
             managers.before_first_apply(&ty, &old, &expected);
@@ -466,7 +509,7 @@ fn conflict(conflicts: &[Conflict]) -> Refusal {
             })
         })
         .collect();
-    refusal.details = Some(json!({"causes": causes}));
+    refusal.details = Some(Box::new(json!({"causes": causes})));
     refusal
 }
 

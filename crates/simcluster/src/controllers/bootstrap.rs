@@ -36,7 +36,8 @@ pub(crate) fn create(cluster: &Arc<Cluster>) {
         }),
         "kube-apiserver",
     );
-    for (name, value) in [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)] {
+    for (name, value) in [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)]
+    {
         context.create(
             "priorityclasses.scheduling.k8s.io",
             json!({"metadata": {"name": name}, "value": value}),
@@ -56,9 +57,7 @@ pub(crate) fn create(cluster: &Arc<Cluster>) {
 fn node(context: &mut Context<'_>, name: &str, index: usize) {
     let time = now();
     let zone = format!("fake-{}", ["a", "b", "c"][index % 3]);
-    let condition = |kind: &str, status: &str, reason: &str| {
-        json!({"type": kind, "status": status, "reason": reason, "message": reason, "lastHeartbeatTime": time, "lastTransitionTime": time})
-    };
+    let condition = |kind: &str, status: &str, reason: &str| json!({"type": kind, "status": status, "reason": reason, "message": reason, "lastHeartbeatTime": time, "lastTransitionTime": time});
     let capacity = json!({"cpu": "64", "memory": "256Gi", "pods": "5k", "ephemeral-storage": "500Gi"});
     let key = context.create(
         "nodes",

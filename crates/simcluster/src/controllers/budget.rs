@@ -19,8 +19,12 @@ pub(crate) fn reconcile(context: &mut Context<'_>, ns: &str) {
             budget(context, &key, &pods);
         }
     }
-    let scalers: Vec<Key> =
-        context.state.store.list("horizontalpodautoscalers.autoscaling", ns).map(|(k, _)| k.clone()).collect();
+    let scalers: Vec<Key> = context
+        .state
+        .store
+        .list("horizontalpodautoscalers.autoscaling", ns)
+        .map(|(k, _)| k.clone())
+        .collect();
     for key in scalers {
         autoscaler(context, &key);
     }
@@ -49,7 +53,8 @@ fn budget(context: &mut Context<'_>, key: &Key, pods: &[Value]) {
     ] {
         budget["status"][field] = json!(value);
     }
-    let (status, reason) = if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
+    let (status, reason) =
+        if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
     set_condition(&mut budget, "DisruptionAllowed", status, reason, "", false);
     let generation = budget["metadata"]["generation"].clone();
     if let Some(c) = budget.pointer_mut("/status/conditions/0") {
@@ -71,8 +76,9 @@ fn autoscaler(context: &mut Context<'_>, key: &Key) {
     let name = target["name"].as_str().unwrap_or_default();
     let Some(mut workload) = context.state.store.get(&key.beside(kind, name)) else {
         let lower = kind.split('.').next().unwrap_or(kind);
-        let message =
-            format!("the HPA controller was unable to get the target's current scale: {lower}.apps \"{name}\" not found");
+        let message = format!(
+            "the HPA controller was unable to get the target's current scale: {lower}.apps \"{name}\" not found"
+        );
         set_condition(&mut hpa, "AbleToScale", "False", "FailedGetScale", &message, false);
         context.save_status(key, &hpa, MANAGER);
         return;

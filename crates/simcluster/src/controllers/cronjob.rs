@@ -19,9 +19,11 @@ pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut cron: Value) {
     let uid = text(&cron, "/metadata/uid").to_owned();
     let jobs = context.owned(&uid, "jobs.batch");
     let finished = |j: &Value| {
-        j["status"]["conditions"].as_array().into_iter().flatten().any(|c| {
-            matches!(c["type"].as_str(), Some("Complete" | "Failed")) && c["status"] == "True"
-        })
+        j["status"]["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|c| matches!(c["type"].as_str(), Some("Complete" | "Failed")) && c["status"] == "True")
     };
     let active: Vec<Value> = jobs
         .iter()

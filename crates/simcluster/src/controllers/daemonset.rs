@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::events::Event;
-use super::objects::{available, canonical, hash, is_active, is_ready, number, owner, pod_of, scaled, set_count, text};
+use super::objects::{
+    available, canonical, hash, is_active, is_ready, number, owner, pod_of, scaled, set_count, text,
+};
 use super::replicaset::remove_pod;
 use super::scheduler;
 use crate::store::Key;
@@ -57,7 +59,8 @@ pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut set: Value) {
     }
     if set["spec"]["updateStrategy"]["type"] != "OnDelete" {
         let wanted = i64::try_from(nodes.len()).unwrap_or(0);
-        let limit = scaled(set["spec"]["updateStrategy"]["rollingUpdate"].get("maxUnavailable"), wanted, true).max(1);
+        let limit =
+            scaled(set["spec"]["updateStrategy"]["rollingUpdate"].get("maxUnavailable"), wanted, true).max(1);
         let usable = pods.iter().filter(|(_, p)| is_active(p) && available(p, minimum).is_ok()).count();
         let mut spare = limit - (wanted - i64::try_from(usable).unwrap_or(0));
         for (pod_key, pod) in &pods {
@@ -80,7 +83,11 @@ pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut set: Value) {
     set["status"]["desiredNumberScheduled"] = json!(wanted);
     set["status"]["numberReady"] = json!(count(&is_ready));
     set["status"]["observedGeneration"] = set["metadata"]["generation"].clone();
-    set_count(&mut set, "updatedNumberScheduled", count(&|p| p["metadata"]["labels"][REVISION] == digest.as_str()));
+    set_count(
+        &mut set,
+        "updatedNumberScheduled",
+        count(&|p| p["metadata"]["labels"][REVISION] == digest.as_str()),
+    );
     set_count(&mut set, "numberAvailable", usable);
     set_count(&mut set, "numberUnavailable", wanted - usable);
     context.save_status(key, &set, MANAGER);

@@ -13,7 +13,14 @@ const MANAGER: &str = "kube-apiserver";
 pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut object: Value) {
     if &*key.kind == "apiservices.apiregistration.k8s.io" {
         if object["spec"].get("service").is_none() {
-            set_condition(&mut object, "Available", "True", "Local", "Local APIServices are always available", false);
+            set_condition(
+                &mut object,
+                "Available",
+                "True",
+                "Local",
+                "Local APIServices are always available",
+                false,
+            );
         } else {
             set_condition(
                 &mut object,
@@ -40,7 +47,14 @@ pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut object: Value)
     }
     if condition(&object, "NamesAccepted").is_none() {
         set_condition(&mut object, "NamesAccepted", "True", "NoConflicts", "no conflicts found", false);
-        set_condition(&mut object, "Established", "False", "Installing", "the initial names have been accepted", false);
+        set_condition(
+            &mut object,
+            "Established",
+            "False",
+            "Installing",
+            "the initial names have been accepted",
+            false,
+        );
         object["status"]["acceptedNames"] = object["spec"]["names"].clone();
         object["status"]["storedVersions"] = object["spec"]["versions"]
             .as_array()
@@ -75,8 +89,13 @@ pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut object: Value)
 
 fn remove_instances(context: &mut Context<'_>, key: &Key, object: &mut Value) {
     let instances: Vec<Key> = context.state.store.list(&key.name, "").map(|(k, _)| k.clone()).collect();
-    let options =
-        DeleteOptions { propagation: Some(Propagation::Background), grace: None, uid: None, rv: None, dry_run: false };
+    let options = DeleteOptions {
+        propagation: Some(Propagation::Background),
+        grace: None,
+        uid: None,
+        rv: None,
+        dry_run: false,
+    };
     for instance in &instances {
         if let Some(mut value) = context.state.store.get(instance) {
             delete::start(context.state, instance, &mut value, &options);

@@ -40,11 +40,8 @@ pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut deployment: Va
     }
     adopt(context, key, &deployment);
     let uid = text(&deployment, "/metadata/uid").to_owned();
-    let sets: Vec<Owned> = context
-        .owned(&uid, "replicasets.apps")
-        .into_iter()
-        .map(|(key, set)| Owned { key, set })
-        .collect();
+    let sets: Vec<Owned> =
+        context.owned(&uid, "replicasets.apps").into_iter().map(|(key, set)| Owned { key, set }).collect();
     let template = template_text(&deployment["spec"]["template"]);
     let (mut new, mut old): (Vec<Owned>, Vec<Owned>) =
         sets.into_iter().partition(|s| template_text(&s.set["spec"]["template"]) == template);
@@ -135,7 +132,8 @@ fn keep_revision(context: &mut Context<'_>, deployment: &mut Value, set: &mut Ow
     if mine < revision {
         let annotations = set.set["metadata"]["annotations"].clone();
         if mine > 0 {
-            let history = annotations["deployment.kubernetes.io/revision-history"].as_str().unwrap_or_default();
+            let history =
+                annotations["deployment.kubernetes.io/revision-history"].as_str().unwrap_or_default();
             let history = if history.is_empty() { mine.to_string() } else { format!("{history},{mine}") };
             annotate(&mut set.set, "deployment.kubernetes.io/revision-history", &history);
         }
@@ -230,7 +228,8 @@ fn create(
         .into_iter()
         .flatten()
         .filter(|(k, _)| {
-            k.as_str() != "kubectl.kubernetes.io/last-applied-configuration" && !k.starts_with("deployment.kubernetes.io/")
+            k.as_str() != "kubectl.kubernetes.io/last-applied-configuration"
+                && !k.starts_with("deployment.kubernetes.io/")
         })
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect();
@@ -307,8 +306,8 @@ fn roll(context: &mut Context<'_>, deployment: &Value, new: &mut Owned, old: &mu
         }
     }
     running = old.iter().map(Owned::wanted).sum();
-    let available: i64 =
-        new.status("availableReplicas") + old.iter().map(|s| s.status("availableReplicas").min(s.wanted())).sum::<i64>();
+    let available: i64 = new.status("availableReplicas")
+        + old.iter().map(|s| s.status("availableReplicas").min(s.wanted())).sum::<i64>();
     let mut spare = (available - minimum).min(running);
     for set in old.iter_mut() {
         if spare <= 0 {
@@ -324,7 +323,12 @@ fn roll(context: &mut Context<'_>, deployment: &Value, new: &mut Owned, old: &mu
 }
 
 /// A paused Deployment is still scaled: all of it goes to the current, or the only, ReplicaSet.
-fn scale_proportionally(context: &mut Context<'_>, deployment: &Value, new: Option<&mut Owned>, old: &mut [Owned]) {
+fn scale_proportionally(
+    context: &mut Context<'_>,
+    deployment: &Value,
+    new: Option<&mut Owned>,
+    old: &mut [Owned],
+) {
     let wanted = number(deployment, "/spec/replicas");
     let mut active: Vec<&mut Owned> = old.iter_mut().filter(|s| s.wanted() > 0).collect();
     match (new, active.as_mut_slice()) {
@@ -372,8 +376,13 @@ fn clean_up(context: &mut Context<'_>, deployment: &Value, old: &mut Vec<Owned>)
         return;
     }
     idle.sort_by_key(|i| revision_of(&old[*i].set));
-    let options =
-        DeleteOptions { propagation: Some(Propagation::Background), grace: None, uid: None, rv: None, dry_run: false };
+    let options = DeleteOptions {
+        propagation: Some(Propagation::Background),
+        grace: None,
+        uid: None,
+        rv: None,
+        dry_run: false,
+    };
     let gone: Vec<usize> = idle.iter().take(idle.len() - limit).copied().collect();
     for i in &gone {
         let mut set = old[*i].set.clone();

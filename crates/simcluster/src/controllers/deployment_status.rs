@@ -41,7 +41,13 @@ pub(crate) fn note_pause(deployment: &mut Value, paused: bool) {
 }
 
 /// Computes and stores the status.
-pub(crate) fn write(context: &mut Context<'_>, key: &Key, mut deployment: Value, new: Option<&Owned>, old: &[Owned]) {
+pub(crate) fn write(
+    context: &mut Context<'_>,
+    key: &Key,
+    mut deployment: Value,
+    new: Option<&Owned>,
+    old: &[Owned],
+) {
     let before = context.state.store.get(key).unwrap_or_default();
     let wanted = number(&deployment, "/spec/replicas");
     let sum = |field: &str| -> i64 { old.iter().chain(new).map(|s| s.status(field)).sum() };
@@ -115,7 +121,9 @@ fn judge_progress(
         touch(deployment, &message);
     }
     let Some(progressing) = condition(deployment, "Progressing").cloned() else { return };
-    if progressing["reason"] == "ProgressDeadlineExceeded" || progressing["reason"] == "NewReplicaSetAvailable" {
+    if progressing["reason"] == "ProgressDeadlineExceeded"
+        || progressing["reason"] == "NewReplicaSetAvailable"
+    {
         return;
     }
     let since = progressing["lastUpdateTime"].as_str().and_then(|t| t.parse::<jiff::Timestamp>().ok());

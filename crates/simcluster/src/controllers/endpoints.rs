@@ -20,14 +20,19 @@ pub(crate) fn reconcile(context: &mut Context<'_>, ns: &str) {
         .store
         .values("pods", ns)
         .into_iter()
-        .filter(|p| p["status"].get("podIP").is_some() && !matches!(p["status"]["phase"].as_str(), Some("Failed" | "Succeeded")))
+        .filter(|p| {
+            p["status"].get("podIP").is_some()
+                && !matches!(p["status"]["phase"].as_str(), Some("Failed" | "Succeeded"))
+        })
         .collect();
     for service in services {
-        if !service["spec"]["selector"].is_object() || service["metadata"].get("deletionTimestamp").is_some() {
+        if !service["spec"]["selector"].is_object() || service["metadata"].get("deletionTimestamp").is_some()
+        {
             continue;
         }
         let selector = LabelSelector::of_map(service.pointer("/spec/selector"));
-        let chosen: Vec<&Value> = pods.iter().filter(|p| selector.matches(p.pointer("/metadata/labels"))).collect();
+        let chosen: Vec<&Value> =
+            pods.iter().filter(|p| selector.matches(p.pointer("/metadata/labels"))).collect();
         endpoints(context, ns, &service, &chosen);
         slice(context, ns, &service, &chosen);
     }
@@ -157,7 +162,8 @@ pub(crate) fn address(context: &mut Context<'_>, key: &Key, mut object: Value) {
     {
         return;
     }
-    let created = object["metadata"]["creationTimestamp"].as_str().and_then(|t| t.parse::<jiff::Timestamp>().ok());
+    let created =
+        object["metadata"]["creationTimestamp"].as_str().and_then(|t| t.parse::<jiff::Timestamp>().ok());
     let waited = format!("address {} {}/{}", key.kind, key.ns, key.name);
     let _ = created;
     if context.state.pending.remove(&waited).is_none() {

@@ -51,7 +51,8 @@ impl Context<'_> {
                 return;
             }
         }
-        let name = format!("{}.{:x}", meta["name"].as_str().unwrap_or_default(), self.state.store.random() >> 4);
+        let name =
+            format!("{}.{:x}", meta["name"].as_str().unwrap_or_default(), self.state.store.random() >> 4);
         let mut involved = json!({
             "kind": about["kind"], "namespace": meta["namespace"], "name": meta["name"], "uid": meta["uid"],
             "apiVersion": about["apiVersion"], "resourceVersion": meta["resourceVersion"],

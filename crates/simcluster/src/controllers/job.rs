@@ -61,13 +61,27 @@ pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut job: Value) {
     let parallelism = job["spec"]["parallelism"].as_i64().unwrap_or(1);
     if let Some(left) = deadline(&job) {
         if left.is_zero() {
-            fail(context, key, &mut job, &uid, "DeadlineExceeded", "Job was active longer than specified deadline");
+            fail(
+                context,
+                key,
+                &mut job,
+                &uid,
+                "DeadlineExceeded",
+                "Job was active longer than specified deadline",
+            );
             return;
         }
         context.again(key, left);
     }
     if failures > number(&job, "/spec/backoffLimit") {
-        fail(context, key, &mut job, &uid, "BackoffLimitExceeded", "Job has reached the specified backoff limit");
+        fail(
+            context,
+            key,
+            &mut job,
+            &uid,
+            "BackoffLimitExceeded",
+            "Job has reached the specified backoff limit",
+        );
         return;
     }
     let done = match completions {
@@ -118,7 +132,10 @@ fn backoff_over(context: &mut Context<'_>, key: &Key, uid: &str, failed: i64) ->
         .iter()
         .filter(|(_, p)| p["status"]["phase"] == "Failed")
         .filter_map(|(_, p)| {
-            p.pointer("/status/containerStatuses/0/state/terminated/finishedAt")?.as_str()?.parse::<jiff::Timestamp>().ok()
+            p.pointer("/status/containerStatuses/0/state/terminated/finishedAt")?
+                .as_str()?
+                .parse::<jiff::Timestamp>()
+                .ok()
         })
         .max();
     let Some(last) = last else { return true };

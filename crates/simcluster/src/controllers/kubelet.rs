@@ -155,7 +155,11 @@ impl Life<'_, '_> {
                 format!("10.{}.{}.{}", 100 + self.context.cluster.index % 100, k / 250 % 250, k % 250 + 1);
         }
         let first = containers.first().and_then(|c| c["name"].as_str()).unwrap_or_default().to_owned();
-        self.event(Event::normal("kubelet", "Pulled", &format!("Container image \"{image}\" already present on machine")));
+        self.event(Event::normal(
+            "kubelet",
+            "Pulled",
+            &format!("Container image \"{image}\" already present on machine"),
+        ));
         self.event(Event::normal("kubelet", "Started", &format!("Started container {first}")));
         self.remember(Phase::Running);
         if self.pod["spec"]["restartPolicy"].as_str().unwrap_or("Always") != "Always" {
@@ -189,7 +193,9 @@ impl Life<'_, '_> {
     fn pull_in_vain(&mut self, containers: &[Value], image: &str) {
         let bad = containers.iter().find(|c| c["image"].as_str().is_some_and(|i| i.contains("bad")));
         let name = bad.or(containers.first()).and_then(|c| c["name"].as_str()).unwrap_or_default().to_owned();
-        let error = format!("rpc error: code = NotFound desc = failed to pull and unpack image \"{image}\": not found");
+        let error = format!(
+            "rpc error: code = NotFound desc = failed to pull and unpack image \"{image}\": not found"
+        );
         let first = self.run.pulls == 0;
         let waiting = if first {
             json!({"waiting": {"reason": "ErrImagePull", "message": error}})
@@ -199,12 +205,18 @@ impl Life<'_, '_> {
         };
         let started = self.run.started.clone();
         let states = |c: &Value| {
-            if c["name"] == name.as_str() { waiting.clone() } else { json!({"running": {"startedAt": started}}) }
+            if c["name"] == name.as_str() {
+                waiting.clone()
+            } else {
+                json!({"running": {"startedAt": started}})
+            }
         };
         self.status("Pending", &states, false, None, false);
         let field = format!("spec.containers{{{name}}}");
         if first {
-            self.event(Event::normal("kubelet", "Pulling", &format!("Pulling image \"{image}\"")).at(field.clone()));
+            self.event(
+                Event::normal("kubelet", "Pulling", &format!("Pulling image \"{image}\"")).at(field.clone()),
+            );
             let text = format!("Failed to pull image \"{image}\": {error}");
             self.event(Event::warning("kubelet", "Failed", &text).at(field.clone()));
             self.event(Event::warning("kubelet", "Failed", "Error: ErrImagePull").at(field));
@@ -239,17 +251,26 @@ impl Life<'_, '_> {
                 };
                 if self.run.phase != Phase::ConfigError {
                     self.remember(Phase::ConfigError);
-                    let state = json!({"waiting": {"reason": "CreateContainerConfigError", "message": message}});
+                    let state =
+                        json!({"waiting": {"reason": "CreateContainerConfigError", "message": message}});
                     self.status("Pending", &|_| state.clone(), false, None, false);
                 }
                 self.event(Event::warning("kubelet", "Failed", &format!("Error: {message}")));
             }
             Some(volume) => {
-                let message =
-                    format!("MountVolume.SetUp failed for volume \"{volume}\" : {what} \"{}\" not found", missing.name);
+                let message = format!(
+                    "MountVolume.SetUp failed for volume \"{volume}\" : {what} \"{}\" not found",
+                    missing.name
+                );
                 if self.run.phase != Phase::MountError {
                     self.remember(Phase::MountError);
-                    self.status("Pending", &|_| json!({"waiting": {"reason": "ContainerCreating"}}), false, None, false);
+                    self.status(
+                        "Pending",
+                        &|_| json!({"waiting": {"reason": "ContainerCreating"}}),
+                        false,
+                        None,
+                        false,
+                    );
                 }
                 self.event(Event::warning("kubelet", "FailedMount", &message));
             }
@@ -269,7 +290,11 @@ impl Life<'_, '_> {
     }
 
     fn unhealthy(&mut self) {
-        self.event(Event::warning("kubelet", "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503"));
+        self.event(Event::warning(
+            "kubelet",
+            "Unhealthy",
+            "Readiness probe failed: HTTP probe failed with statuscode: 503",
+        ));
         self.later(Duration::from_secs(5), Step::Unhealthy);
     }
 
@@ -279,7 +304,10 @@ impl Life<'_, '_> {
             ("oom", _) => "OOMKilled",
             _ => "Error",
         };
-        let id = format!("fake://{}", self.containers().first().and_then(|c| c["name"].as_str()).unwrap_or_default());
+        let id = format!(
+            "fake://{}",
+            self.containers().first().and_then(|c| c["name"].as_str()).unwrap_or_default()
+        );
         json!({"terminated": {"exitCode": code, "reason": reason, "startedAt": self.run.started, "finishedAt": now(), "containerID": id}})
     }
 
@@ -327,7 +355,14 @@ impl Life<'_, '_> {
     }
 
     /// Writes the pod's status as a kubelet does.
-    fn status(&mut self, phase: &str, states: States<'_>, ready: bool, last: Option<&Value>, completed: bool) {
+    fn status(
+        &mut self,
+        phase: &str,
+        states: States<'_>,
+        ready: bool,
+        last: Option<&Value>,
+        completed: bool,
+    ) {
         let time = now();
         let containers = self.containers();
         let status_of = |c: &Value, state: Value, ready: bool| {
@@ -359,7 +394,8 @@ impl Life<'_, '_> {
         let truth = |b: bool| if b { "True" } else { "False" };
         let old = self.pod["status"]["conditions"].clone();
         let condition = |name: &str, status: &str, reason: &str, message: &str| {
-            let before = old.as_array().into_iter().flatten().find(|c| c["type"] == name && c["status"] == status);
+            let before =
+                old.as_array().into_iter().flatten().find(|c| c["type"] == name && c["status"] == status);
             let since = before.map_or(json!(time), |c| c["lastTransitionTime"].clone());
             let mut out =
                 json!({"type": name, "status": status, "lastProbeTime": null, "lastTransitionTime": since});
@@ -425,9 +461,11 @@ fn missing_reference(context: &Context<'_>, pod: &Value) -> Option<Missing> {
     let mut wanted: Vec<Missing> = Vec::new();
     for v in pod["spec"]["volumes"].as_array().into_iter().flatten() {
         let volume = Some(text(&v["name"]));
-        for (source, field, kind) in
-            [("secret", "secretName", "secrets"), ("configMap", "name", "configmaps"), ("persistentVolumeClaim", "claimName", "persistentvolumeclaims")]
-        {
+        for (source, field, kind) in [
+            ("secret", "secretName", "secrets"),
+            ("configMap", "name", "configmaps"),
+            ("persistentVolumeClaim", "claimName", "persistentvolumeclaims"),
+        ] {
             if let Some(s) = v.get(source)
                 && s["optional"] != true
             {
@@ -447,7 +485,12 @@ fn missing_reference(context: &Context<'_>, pod: &Value) -> Option<Missing> {
             for e in c["env"].as_array().into_iter().flatten() {
                 for (source, kind) in [("secretKeyRef", "secrets"), ("configMapKeyRef", "configmaps")] {
                     if let Some(r) = e["valueFrom"].get(source).filter(|r| r["optional"] != true) {
-                        wanted.push(Missing { kind, name: text(&r["name"]), field: Some(text(&r["key"])), volume: None });
+                        wanted.push(Missing {
+                            kind,
+                            name: text(&r["name"]),
+                            field: Some(text(&r["key"])),
+                            volume: None,
+                        });
                     }
                 }
             }
@@ -457,7 +500,9 @@ fn missing_reference(context: &Context<'_>, pod: &Value) -> Option<Missing> {
         let Some(object) = context.state.store.get(&Key::new(w.kind, ns, &w.name)) else { return true };
         match (&w.field, w.kind) {
             (_, "persistentvolumeclaims") => object["status"]["phase"] != "Bound",
-            (Some(field), _) => object["data"].get(field).is_none() && object["binaryData"].get(field).is_none(),
+            (Some(field), _) => {
+                object["data"].get(field).is_none() && object["binaryData"].get(field).is_none()
+            }
             (None, _) => false,
         }
     })

@@ -179,7 +179,13 @@ fn work(context: &mut Context<'_>) -> bool {
 }
 
 /// Finds out which objects a change concerns.
-fn notice(context: &mut Context<'_>, key: &Key, change: Change, before: Option<&[u8]>, todo: &mut BTreeSet<Key>) {
+fn notice(
+    context: &mut Context<'_>,
+    key: &Key,
+    change: Change,
+    before: Option<&[u8]>,
+    todo: &mut BTreeSet<Key>,
+) {
     if &*key.kind == "events" {
         return;
     }
@@ -225,11 +231,8 @@ fn notice(context: &mut Context<'_>, key: &Key, change: Change, before: Option<&
         if let (Some(uid), Some(kind), Some(name)) =
             (owner["uid"].as_str(), objects::owner_kind(owner), owner["name"].as_str())
         {
-            let gone = context
-                .state
-                .store
-                .get(&key.beside(kind, name))
-                .is_none_or(|o| o["metadata"]["uid"] != uid);
+            let gone =
+                context.state.store.get(&key.beside(kind, name)).is_none_or(|o| o["metadata"]["uid"] != uid);
             if gone && change == Change::Added {
                 delete::collect_dependents(context.state, uid);
             }
@@ -286,7 +289,9 @@ fn run(context: &mut Context<'_>, task: Task) {
 fn reconcile(context: &mut Context<'_>, key: &Key) {
     let Some(mut object) = context.state.store.get(key) else { return };
     if object["metadata"].get("deletionTimestamp").is_some()
-        && object["metadata"]["finalizers"].as_array().is_some_and(|f| f.iter().any(|f| f == "foregroundDeletion"))
+        && object["metadata"]["finalizers"]
+            .as_array()
+            .is_some_and(|f| f.iter().any(|f| f == "foregroundDeletion"))
     {
         delete::foreground_step(context.state, key, &mut object);
         return;

@@ -24,16 +24,15 @@ pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut object: Value)
         furnish(context, &key.name);
         return;
     }
-    let content: Vec<Key> = context
-        .state
-        .store
-        .objects
-        .keys()
-        .filter(|k| *k.ns == *key.name)
-        .cloned()
-        .collect();
-    let background =
-        DeleteOptions { propagation: Some(Propagation::Background), grace: None, uid: None, rv: None, dry_run: false };
+    let content: Vec<Key> =
+        context.state.store.objects.keys().filter(|k| *k.ns == *key.name).cloned().collect();
+    let background = DeleteOptions {
+        propagation: Some(Propagation::Background),
+        grace: None,
+        uid: None,
+        rv: None,
+        dry_run: false,
+    };
     for item in &content {
         if let Some(mut value) = context.state.store.get(item) {
             delete::start(context.state, item, &mut value, &background);

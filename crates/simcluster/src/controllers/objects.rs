@@ -244,7 +244,14 @@ pub(crate) fn canonical(value: &Value) -> String {
 
 /// Sets a condition of the `{type, status, reason, message}` kind; `times` names the time fields that move
 /// on every change and on a change of the status.
-pub(crate) fn set_condition(object: &mut Value, name: &str, status: &str, reason: &str, message: &str, update_time: bool) {
+pub(crate) fn set_condition(
+    object: &mut Value,
+    name: &str,
+    status: &str,
+    reason: &str,
+    message: &str,
+    update_time: bool,
+) {
     let now = now();
     if !object["status"]["conditions"].is_array() {
         object["status"]["conditions"] = json!([]);

@@ -55,7 +55,9 @@ pub(crate) fn changed(context: &mut Context<'_>, key: &Key, change: Change, pod:
     }
     let on_node = pod["spec"].get("nodeName").is_some();
     match phase {
-        Phase::New if !on_node && pod["spec"].get("schedulingGates").is_none() => schedule(context, key, &uid),
+        Phase::New if !on_node && pod["spec"].get("schedulingGates").is_none() => {
+            schedule(context, key, &uid)
+        }
         Phase::New | Phase::Unschedulable if on_node => {
             set(context, &uid, Phase::Starting);
             let delay = context.cluster.timing.ready_after;

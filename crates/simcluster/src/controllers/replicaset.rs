@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::Context;
 use super::events::Event;
 use super::objects::{self, available, is_active, is_ready, number, pod_of, set_count};
-use super::Context;
 use crate::api::delete::{self, DeleteOptions};
 use crate::selector::LabelSelector;
 use crate::store::Key;
@@ -20,7 +20,8 @@ pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut set: Value) {
     pods.retain(|(_, p)| is_active(p));
     let wanted = number(&set, "/spec/replicas");
     let have = i64::try_from(pods.len()).unwrap_or(i64::MAX);
-    let component = if &*key.kind == "replicasets.apps" { "replicaset-controller" } else { "replication-controller" };
+    let component =
+        if &*key.kind == "replicasets.apps" { "replicaset-controller" } else { "replication-controller" };
     if set["metadata"].get("deletionTimestamp").is_none() {
         for _ in have..wanted {
             let pod = pod_of(&set, &set["spec"]["template"]);

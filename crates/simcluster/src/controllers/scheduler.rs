@@ -38,7 +38,8 @@ pub(crate) fn candidates(context: &Context<'_>, pod: &Value) -> Result<Vec<Strin
         .iter()
         .filter(|n| {
             let labels = &n["metadata"]["labels"];
-            let selected = spec["nodeSelector"].as_object().into_iter().flatten().all(|(k, v)| labels.get(k) == Some(v));
+            let selected =
+                spec["nodeSelector"].as_object().into_iter().flatten().all(|(k, v)| labels.get(k) == Some(v));
             let affine = terms.is_none_or(|t| t.iter().any(|term| term_matches(n, term)));
             selected && affine && (tolerates || n["spec"]["unschedulable"] != true)
         })
@@ -67,7 +68,8 @@ fn term_matches(node: &Value, term: &Value) -> bool {
     });
     let fields = term["matchFields"].as_array().into_iter().flatten().all(|e| {
         e["key"] != "metadata.name"
-            || e["values"].as_array().is_some_and(|v| v.contains(&node["metadata"]["name"])) == (e["operator"] == "In")
+            || e["values"].as_array().is_some_and(|v| v.contains(&node["metadata"]["name"]))
+                == (e["operator"] == "In")
     });
     expressions && fields
 }

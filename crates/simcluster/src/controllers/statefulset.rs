@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::events::Event;
-use super::objects::{available, canonical, hash, is_active, is_ready, number, owner, pod_of, set_count, text};
+use super::objects::{
+    available, canonical, hash, is_active, is_ready, number, owner, pod_of, set_count, text,
+};
 use super::replicaset::remove_pod;
 use crate::store::Key;
 
@@ -32,11 +34,13 @@ pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut set: Value) {
         let name = format!("{}-{i}", key.name);
         match pods.iter().find(|(k, _)| *k.name == *name) {
             None => {
-                let revision = if rolling && i < partition || !rolling { &current } else { &update };
+                let revision = if !rolling || i < partition { &current } else { &update };
                 create_pod(context, key, &set, &name, i, revision, &update);
                 waiting = !parallel;
             }
-            Some((pod_key, pod)) if matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded")) => {
+            Some((pod_key, pod))
+                if matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded")) =>
+            {
                 remove_pod(context, pod_key, pod.clone());
                 waiting = !parallel;
             }
@@ -72,7 +76,9 @@ pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut set: Value) {
     if !waiting && rolling && i64::try_from(healthy).unwrap_or(0) >= wanted {
         let mut stale: Vec<&(Key, Value)> = pods
             .iter()
-            .filter(|(k, p)| ordinal(k) >= partition + start && p["metadata"]["labels"][REVISION] != update.as_str())
+            .filter(|(k, p)| {
+                ordinal(k) >= partition + start && p["metadata"]["labels"][REVISION] != update.as_str()
+            })
             .collect();
         stale.sort_by_key(|(k, _)| std::cmp::Reverse(ordinal(k)));
         if let Some((pod_key, pod)) = stale.first().filter(|(_, p)| is_active(p)) {
@@ -89,7 +95,14 @@ pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut set: Value) {
 }
 
 /// A pod of an old revision that is not healthy is replaced at once when the update concerns it.
-fn replace_broken(context: &mut Context<'_>, key: &Key, set: &Value, pods: &[(Key, Value)], update: &str, from: i64) {
+fn replace_broken(
+    context: &mut Context<'_>,
+    key: &Key,
+    set: &Value,
+    pods: &[(Key, Value)],
+    update: &str,
+    from: i64,
+) {
     let ordinal = |k: &Key| k.name.rsplit('-').next().and_then(|n| n.parse::<i64>().ok()).unwrap_or(-1);
     let mut stale: Vec<&(Key, Value)> = pods
         .iter()
@@ -129,7 +142,15 @@ fn revision(context: &mut Context<'_>, key: &Key, set: &Value) -> String {
     name
 }
 
-fn create_pod(context: &mut Context<'_>, key: &Key, set: &Value, name: &str, index: i64, revision: &str, update: &str) {
+fn create_pod(
+    context: &mut Context<'_>,
+    key: &Key,
+    set: &Value,
+    name: &str,
+    index: i64,
+    revision: &str,
+    update: &str,
+) {
     let mut template = set["spec"]["template"].clone();
     if revision != update
         && let Some(old) = context.state.store.get(&key.beside("controllerrevisions.apps", revision))
@@ -174,7 +195,8 @@ fn create_pod(context: &mut Context<'_>, key: &Key, set: &Value, name: &str, ind
 fn status(context: &mut Context<'_>, key: &Key, set: &mut Value, update: &str, current: &str, minimum: i64) {
     let uid = text(set, "/metadata/uid").to_owned();
     let pods = context.owned(&uid, "pods");
-    let count = |f: &dyn Fn(&Value) -> bool| i64::try_from(pods.iter().filter(|(_, p)| f(p)).count()).unwrap_or(0);
+    let count =
+        |f: &dyn Fn(&Value) -> bool| i64::try_from(pods.iter().filter(|(_, p)| f(p)).count()).unwrap_or(0);
     let revision = |p: &Value, r: &str| p["metadata"]["labels"][REVISION] == r;
     let replicas = count(&|_| true);
     let updated = count(&|p| is_active(p) && revision(p, update));

@@ -108,11 +108,16 @@ fn bind_existing(context: &mut Context<'_>, key: &Key, claim: Value) {
     let Some(volume) = found else {
         context.event(
             &claim,
-            Event::normal(COMPONENT, "FailedBinding", "no persistent volumes available for this claim and no storage class is set"),
+            Event::normal(
+                COMPONENT,
+                "FailedBinding",
+                "no persistent volumes available for this claim and no storage class is set",
+            ),
         );
         return;
     };
-    let (name, size) = (text(&volume, "/metadata/name").to_owned(), volume["spec"]["capacity"]["storage"].clone());
+    let (name, size) =
+        (text(&volume, "/metadata/name").to_owned(), volume["spec"]["capacity"]["storage"].clone());
     bind(context, key, claim, &name, size);
 }
 

@@ -169,7 +169,8 @@ impl Managers {
             let lost = entry.set.intersection(&touched);
             if !lost.is_empty() {
                 let manager = print_manager(entry);
-                conflicts.extend(lost.paths().into_iter().map(|path| Conflict { manager: manager.clone(), path }));
+                conflicts
+                    .extend(lost.paths().into_iter().map(|path| Conflict { manager: manager.clone(), path }));
                 entry.set = entry.set.difference(&lost);
             }
             entry.set = entry.set.difference(&compare.removed);
@@ -178,7 +179,14 @@ impl Managers {
     }
 
     /// Records a create, update or patch that turned `before` into `after`.
-    pub(crate) fn update(&mut self, ty: &Ty, before: &Value, after: &Value, writer: Writer<'_>, reach: Reach) {
+    pub(crate) fn update(
+        &mut self,
+        ty: &Ty,
+        before: &Value,
+        after: &Value,
+        writer: Writer<'_>,
+        reach: Reach,
+    ) {
         let compare = typed::compare(ty, before, after).filter(|s| reach.filter(s));
         self.settle(&compare, None);
         let own = compare.modified.union(&compare.added).difference(&UNOWNED);
@@ -363,11 +371,16 @@ mod tests {
         let container = |env: Value| json!({"metadata": {"name": "a"}, "spec": {"template": {"spec": {"containers": [{"name": "c", "image": "i", "env": env}]}}}});
         let first = container(json!([{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]));
         let mut managers = Managers::default();
-        let live = managers.apply(&ty, &json!({}), &first, writer("one"), Reach::NotStatus, false).unwrap().unwrap();
+        let live =
+            managers.apply(&ty, &json!({}), &first, writer("one"), Reach::NotStatus, false).unwrap().unwrap();
         let shared = container(json!([{"name": "B", "value": "2"}]));
-        assert_eq!(managers.apply(&ty, &live, &shared, writer("two"), Reach::NotStatus, false).unwrap(), None);
+        assert_eq!(
+            managers.apply(&ty, &live, &shared, writer("two"), Reach::NotStatus, false).unwrap(),
+            None
+        );
         let without = json!({"metadata": {"name": "a"}, "spec": {"template": {"spec": {"containers": [{"name": "c", "image": "i"}]}}}});
-        let left = managers.apply(&ty, &live, &without, writer("one"), Reach::NotStatus, false).unwrap().unwrap();
+        let left =
+            managers.apply(&ty, &live, &without, writer("one"), Reach::NotStatus, false).unwrap().unwrap();
         assert_eq!(left, shared);
     }
 
@@ -384,7 +397,8 @@ mod tests {
             conflict_message(&conflicts),
             "Apply failed with 1 conflict: conflict with \"kubectl\" using apps/v1: .spec.replicas"
         );
-        let merged = managers.apply(&ty, &live, &config, writer("kit"), Reach::NotStatus, true).unwrap().unwrap();
+        let merged =
+            managers.apply(&ty, &live, &config, writer("kit"), Reach::NotStatus, true).unwrap().unwrap();
         assert_eq!(merged, config);
         assert_eq!(managers.0.len(), 1, "kubectl has nothing left: {managers:?}");
     }

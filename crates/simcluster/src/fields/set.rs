@@ -294,7 +294,9 @@ mod tests {
 
     #[test]
     fn paths_are_printed_as_the_server_prints_them() {
-        let set = Set::decode(&json!({"f:spec": {"f:replicas": {}, "f:containers": {"k:{\"name\":\"app\"}": {"f:image": {}}}}}));
+        let set = Set::decode(
+            &json!({"f:spec": {"f:replicas": {}, "f:containers": {"k:{\"name\":\"app\"}": {"f:image": {}}}}}),
+        );
         assert_eq!(set.paths(), [".spec.replicas", ".spec.containers[name=\"app\"].image"]);
     }
 }

@@ -119,7 +119,9 @@ fn check(ty: &Ty, value: &Value, path: &str, errors: &mut Vec<String>) {
                 Scalar::Str | Scalar::Bytes | Scalar::Time | Scalar::MicroTime => value.is_string(),
                 Scalar::Int32 | Scalar::Int64 | Scalar::Float => value.is_number(),
                 Scalar::Bool => value.is_boolean(),
-                Scalar::Quantity | Scalar::IntOrString => value.is_string() || value.is_number() || value.is_boolean(),
+                Scalar::Quantity | Scalar::IntOrString => {
+                    value.is_string() || value.is_number() || value.is_boolean()
+                }
             };
             if !fits {
                 say(match s {
@@ -222,9 +224,8 @@ fn collect(ty: &Ty, value: &Value, at: &mut Set) {
             for (key, entry) in map {
                 let mut child = Set::default();
                 collect(fields.ty(key), entry, &mut child);
-                child.member |= entry.is_null()
-                    || entry.as_object().is_some_and(Map::is_empty)
-                    || !fields.declares(key);
+                child.member |=
+                    entry.is_null() || entry.as_object().is_some_and(Map::is_empty) || !fields.declares(key);
                 if !child.is_empty() {
                     at.children.insert(Step::Field(key.clone()), child);
                 }
@@ -264,7 +265,9 @@ fn walk(ty: &Ty, before: Option<&Value>, after: Option<&Value>, path: &mut Vec<S
         _ => {}
     };
     let same_kind = match (before, after) {
-        (Some(b), Some(a)) => std::mem::discriminant(b) == std::mem::discriminant(a) || b.is_null() || a.is_null(),
+        (Some(b), Some(a)) => {
+            std::mem::discriminant(b) == std::mem::discriminant(a) || b.is_null() || a.is_null()
+        }
         _ => true,
     };
     let empty = |v: Option<&Value>| {
@@ -436,7 +439,13 @@ fn removed(ty: &Ty, value: &Value, gone: &Set) -> Option<Value> {
                     Some(set) if set.member => {}
                     Some(set) if !set.children.is_empty() => {
                         touched = true;
-                        let empty = || if entry.is_array() { Value::Array(Vec::new()) } else { Value::Object(Map::new()) };
+                        let empty = || {
+                            if entry.is_array() {
+                                Value::Array(Vec::new())
+                            } else {
+                                Value::Object(Map::new())
+                            }
+                        };
                         out.insert(key.clone(), removed(fields.ty(key), entry, set).unwrap_or_else(empty));
                     }
                     _ => {

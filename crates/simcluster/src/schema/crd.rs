@@ -74,7 +74,10 @@ fn root(schema: &Value, name: &str) -> Ty {
                 .fields
                 .iter()
                 .map(|(k, f)| {
-                    (k.clone(), Field { ty: f.ty.clone(), required: f.required, key_default: f.key_default.clone() })
+                    (
+                        k.clone(),
+                        Field { ty: f.ty.clone(), required: f.required, key_default: f.key_default.clone() },
+                    )
                 })
                 .collect(),
             rest: s.rest.clone(),
@@ -308,12 +311,15 @@ fn check(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Cause>) {
                 causes.push(Cause::invalid(path, value, &text));
             }
             if number("maxLength").is_some_and(|m| length > m) {
-                let text = format!("Too long: may not be more than {} bytes", number("maxLength").unwrap_or(0.0));
+                let text =
+                    format!("Too long: may not be more than {} bytes", number("maxLength").unwrap_or(0.0));
                 causes.push(Cause { reason: "FieldValueTooLong", message: text, field: path.into() });
             }
         }
         Value::Array(list) => {
-            if let Some(min) = number("minItems").filter(|m| f64::from(u32::try_from(list.len()).unwrap_or(u32::MAX)) < *m) {
+            if let Some(min) =
+                number("minItems").filter(|m| f64::from(u32::try_from(list.len()).unwrap_or(u32::MAX)) < *m)
+            {
                 let text = in_body(&format!("should have at least {min} items"));
                 causes.push(Cause::invalid(path, &Value::from(list.len()), &text));
             }

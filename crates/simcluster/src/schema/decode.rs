@@ -187,13 +187,14 @@ fn keeps_empty(owner: &str, field: &str, ty: &Ty, value: &Value) -> bool {
         Ty::Struct(_) => true,
         Ty::Any => true,
         Ty::List { .. } => {
-            matches!((owner, field), ("Role" | "ClusterRole", "rules") | ("EndpointSlice", "endpoints" | "ports"))
+            matches!(
+                (owner, field),
+                ("Role" | "ClusterRole", "rules") | ("EndpointSlice", "endpoints" | "ports")
+            )
         }
         Ty::Map { .. } => false,
         Ty::Scalar(_) => match value {
-            Value::String(_) => {
-                BY_REFERENCE.contains(&field) || (owner == "EndpointPort" && field == "name")
-            }
+            Value::String(_) => BY_REFERENCE.contains(&field) || (owner == "EndpointPort" && field == "name"),
             _ if field == "replicas" => !matches!(owner, "DeploymentStatus" | "ScaleSpec"),
             _ if field == "availableReplicas" => owner == "StatefulSetStatus",
             _ if field == "timeoutSeconds" => owner != "Probe",
@@ -259,7 +260,7 @@ fn check_base64(text: &str) -> Result<(), usize> {
         }
     }
     let padding = bytes.len() - body;
-    if bytes.len() % 4 == 0 && padding <= 2 { Ok(()) } else { Err(bytes.len() - bytes.len() % 4) }
+    if bytes.len().is_multiple_of(4) && padding <= 2 { Ok(()) } else { Err(bytes.len() - bytes.len() % 4) }
 }
 
 fn go_scalar(scalar: Scalar) -> &'static str {
@@ -350,7 +351,9 @@ mod tests {
         );
         assert_eq!(
             found.error.as_deref(),
-            Some("json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32")
+            Some(
+                "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"
+            )
         );
     }
 }

@@ -170,6 +170,7 @@ fn parse(code: &str) -> Arc<Ty> {
     }
 }
 
+#[cfg(test)]
 /// The type found by following field names from `ty`; list steps are taken without being named.
 pub(crate) fn descend(ty: &Arc<Ty>, path: &[&str]) -> Option<Arc<Ty>> {
     let mut at = ty.clone();
@@ -195,7 +196,9 @@ mod tests {
     fn containers_are_told_apart_by_name_and_their_ports_by_port_and_protocol() {
         let deployment = built_in("apps.v1.Deployment");
         let containers = descend(&deployment, &["spec", "template", "spec", "containers"]);
-        assert!(matches!(containers.as_deref(), Some(Ty::List { kind: ListKind::Keyed(k), .. }) if k == &["name"]));
+        assert!(
+            matches!(containers.as_deref(), Some(Ty::List { kind: ListKind::Keyed(k), .. }) if k == &["name"])
+        );
         let ports = descend(&deployment, &["spec", "template", "spec", "containers", "ports"]);
         assert!(
             matches!(ports.as_deref(), Some(Ty::List { kind: ListKind::Keyed(k), .. }) if k == &["containerPort", "protocol"])

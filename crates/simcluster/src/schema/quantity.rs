@@ -19,23 +19,14 @@ enum Form {
     Exponent,
 }
 
-const DECIMAL: [(&str, i32); 10] = [
-    ("n", -9),
-    ("u", -6),
-    ("m", -3),
-    ("", 0),
-    ("k", 3),
-    ("M", 6),
-    ("G", 9),
-    ("T", 12),
-    ("P", 15),
-    ("E", 18),
-];
+const DECIMAL: [(&str, i32); 10] =
+    [("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
 const BINARY: [&str; 6] = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 
 /// Reads a quantity such as `500m`, `1.5Gi` or `1e3`.
 pub(crate) fn parse(text: &str) -> Option<Quantity> {
-    let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '+' || c == '-')).unwrap_or(text.len());
+    let end =
+        text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '+' || c == '-')).unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
     let (negative, digits) = match number.strip_prefix('-') {
         Some(d) => (true, d),
@@ -94,7 +85,11 @@ impl Quantity {
         }
         if self.form == Form::Exponent {
             let exponent = DECIMAL[index].1;
-            return if exponent == 0 { format!("{sign}{value}") } else { format!("{sign}{value}e{exponent}") };
+            return if exponent == 0 {
+                format!("{sign}{value}")
+            } else {
+                format!("{sign}{value}e{exponent}")
+            };
         }
         format!("{sign}{value}{}", DECIMAL[index].0)
     }

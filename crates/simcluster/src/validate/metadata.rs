@@ -70,7 +70,9 @@ pub(super) fn qualified(text: &str) -> Vec<String> {
     };
     let mut out = Vec::new();
     if name.contains('/') {
-        out.push("a valid label key must consist of a name with an optional prefix, separated by '/'".to_owned());
+        out.push(
+            "a valid label key must consist of a name with an optional prefix, separated by '/'".to_owned(),
+        );
         return out;
     }
     if let Some(prefix) = prefix {
