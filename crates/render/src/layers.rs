@@ -7,7 +7,7 @@
 //! | map over map | recursive; the lower keys first in their order, then new ones |
 //! | list over list | item by item: `[1, 2, 3]` and `[9]` give `[9, 2, 3]` |
 //! | list over list under a key `env` | by `name`, see [`merge_envs`] |
-//! | map over list | stays a list: numeric keys replace items, others become hidden properties |
+//! | map over list | stays a list: numeric keys replace items, others are lost |
 //! | list over map | replaces it |
 //!
 //! A merge that changes nothing returns the very same tree.
@@ -40,7 +40,8 @@ pub struct Rules {
 /// Lays `over` over `base`.
 pub fn merge(base: &Arc<Node>, over: &Arc<Node>, rules: Rules, observe: &mut impl Observe) -> Arc<Node> {
     match (&base.value, &over.value) {
-        (_, Value::Null) => base.clone(),
+        // A map does not replace a date: its keys become hidden properties of it.
+        (_, Value::Null) | (Value::Date(_), Value::Map(_)) => base.clone(),
         (Value::Null, _) => over.clone(),
         (Value::Map(below), Value::Map(above)) => match merge_maps(below, above, rules, observe) {
             None => base.clone(),
@@ -53,13 +54,8 @@ pub fn merge(base: &Arc<Node>, over: &Arc<Node>, rules: Rules, observe: &mut imp
         (Value::List(below), Value::Map(above)) => {
             let mut list = below.clone();
             for entry in &above.entries {
-                match array_index(&entry.key).filter(|&index| index < MAX_INDEX) {
-                    Some(index) => set_item(&mut list.items, index, &entry.value, rules, observe),
-                    None => {
-                        let mut named = Map { entries: std::mem::take(&mut list.named) };
-                        lay(&mut named, entry, rules, observe);
-                        list.named = named.entries;
-                    }
+                if let Some(index) = array_index(&entry.key).filter(|&index| index < MAX_INDEX) {
+                    set_item(&mut list.items, index, &entry.value, rules, observe);
                 }
             }
             Node::new(Value::List(list), base.origin)
@@ -71,7 +67,7 @@ pub fn merge(base: &Arc<Node>, over: &Arc<Node>, rules: Rules, observe: &mut imp
     }
 }
 
-/// A map laid over a list may name an index far behind its end; beyond this it is a name like any other.
+/// A map laid over a list may name an index far behind its end; beyond this it is ignored.
 const MAX_INDEX: usize = 1000;
 
 /// `None` if nothing changes.
@@ -110,13 +106,6 @@ fn merge_maps(below: &Map, above: &Map, rules: Rules, observe: &mut impl Observe
     result
 }
 
-fn lay(map: &mut Map, entry: &Entry, rules: Rules, observe: &mut impl Observe) {
-    let single = Map { entries: vec![entry.clone()] };
-    if let Some(merged) = merge_maps(map, &single, rules, observe) {
-        *map = merged;
-    }
-}
-
 fn merge_values(
     key: &str,
     below: &Arc<Node>,
@@ -124,6 +113,19 @@ fn merge_values(
     rules: Rules,
     observe: &mut impl Observe,
 ) -> Arc<Node> {
+    if key == "env"
+        && let Value::List(base) = &below.value
+        && !matches!(above.value, Value::List(_) | Value::Map(_))
+    {
+        // kit: what JavaScript takes for false is no list to merge; anything else is added to an empty one.
+        if !above.is_truthy() {
+            return below.clone();
+        }
+        if base.items.is_empty() {
+            let items = vec![above.clone()];
+            return Node::new(Value::List(List { items, named: base.named.clone() }), above.origin);
+        }
+    }
     if key == "env"
         && let (Value::List(base), Value::List(over)) = (&below.value, &above.value)
     {

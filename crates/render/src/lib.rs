@@ -1,5 +1,6 @@
 //! Layers and templates to manifests, every value knowing where it came from.
 
+pub mod aliases;
 pub mod check;
 pub mod external;
 pub mod files;

@@ -199,16 +199,14 @@ impl Renderer {
                 }
                 self.warn_unless_bool("disable", disable, &mut rendered.warnings);
             }
-            let before = rendered.files.len();
             if let Err(found) = self.resource(&merged, &name, &definition, &mut rendered) {
-                rendered.files.truncate(before);
                 let found = found.into_iter().map(|mut problem| {
                     problem.resources.push(name.clone());
                     problem
                 });
-                match allows_failure(&definition) {
+                match allows_failure(&merged.definition) || allows_failure(&definition) {
                     true => rendered.warnings.extend(found.map(|mut problem| {
-                        problem.message = format!("resource `{name}` is left out: {}", problem.message);
+                        problem.message = format!("resource `{name}` is left out where it failed: {}", problem.message);
                         problem
                     })),
                     false => problems.extend(found),
@@ -261,25 +259,34 @@ impl Renderer {
             problems.iter_mut().for_each(|problem| secrets.mask_problem(problem));
             problems
         };
+        let mut problems = Vec::new();
         if let (Some((relative, engine, output)), Some(file)) = (&located, file) {
             let output = self.output_name(*engine, output, definition).map_err(|problem| vec![problem])?;
             let rendering = Rendering { merged, name, view: &view, secrets: &secrets };
-            let made = self.file(&rendering, *engine, relative, output).map_err(|problems| {
-                let fill = |problem: Problem| match problem.place {
-                    Some(_) => problem,
-                    None => self.at(problem, file),
-                };
-                mask(problems.into_iter().map(fill).collect())
-            })?;
-            rendered.files.extend(made);
+            match self.file(&rendering, *engine, relative, output) {
+                Ok(made) => rendered.files.extend(made),
+                Err(found) => {
+                    let fill = |problem: Problem| match problem.place {
+                        Some(_) => problem,
+                        None => self.at(problem, file),
+                    };
+                    problems.extend(mask(found.into_iter().map(fill).collect()));
+                    // A template that fails stops only its own file, as in kit; a missing copy stops the resource.
+                    if *engine == Engine::Copy {
+                        return Err(problems);
+                    }
+                }
+            }
         }
         if let Some(svc) = svc {
             let engine = located.as_ref().map(|(_, engine, _)| *engine);
             let rendering = Rendering { merged, name, view: &view, secrets: &secrets };
-            let made = self.service(&rendering, engine, svc).map_err(mask)?;
-            rendered.files.extend(made);
+            match self.service(&rendering, engine, svc) {
+                Ok(made) => rendered.files.extend(made),
+                Err(found) => problems.extend(mask(found)),
+            }
         }
-        Ok(())
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
     fn output_schema(&self) -> Schema {

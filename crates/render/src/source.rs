@@ -10,6 +10,7 @@ use manifest::yaml::{self, Schema};
 use manifest::{ClusterName, KitConfig};
 use rayon::prelude::*;
 
+use crate::aliases;
 use crate::files::{Files, resolve, shown};
 use crate::layers::{Observe, Rules, merge};
 use crate::node::{FileId, FileTable, Layer, Node, Origin};
@@ -487,6 +488,25 @@ impl Repository {
         self.types.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
     }
 
+    /// In kit's repositories, what aliases leave of the lists that they put in several places.
+    fn spend(&self, base: &Arc<Node>, over: &Arc<Node>) -> Arc<Node> {
+        if self.schema != Schema::JsYaml3 {
+            return over.clone();
+        }
+        let (over, spent) = aliases::spend(base, over);
+        for spent in spent {
+            let problem = Problem::new(
+                "an alias puts this entry in several places, and as in kit it counts in the first one only",
+            );
+            let problem = problem.hint("write the list out where it is used, without the alias");
+            self.lint(match self.place(&spent.entry) {
+                Some(place) => problem.at(place),
+                None => problem,
+            });
+        }
+        over
+    }
+
     /// Merges all layers of a cluster; `observe` sees what replaced what.
     ///
     /// # Errors
@@ -505,9 +525,16 @@ impl Repository {
         if let Some(layer) = layer {
             searched.extend(self.place(&layer.node.origin).map(|place| place.file));
             match layer.is_definition {
-                true => definition = merge(&layer.node, &definition, self.rules, observe),
-                false => vars = merge(&layer.node, &vars, self.rules, observe),
+                true => definition = merge(&layer.node, &self.spend(&layer.node, &definition), self.rules, observe),
+                false => vars = merge(&layer.node, &self.spend(&layer.node, &vars), self.rules, observe),
             }
+        }
+        // Only what comes from a file as it is can hold one list twice; a merge makes copies.
+        if !layer.is_some_and(|layer| layer.is_definition) {
+            definition = self.spend(&self.base_definition, &definition);
+        }
+        if !layer.is_some_and(|layer| !layer.is_definition) {
+            vars = self.spend(&self.base_vars, &vars);
         }
         searched.push(cluster.file.clone());
         if has_vars {

@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use manifest::yaml::Schema;
+
 use crate::external::{Environment, externalise};
 use crate::images::Images;
 use crate::layers::{Rules, merge, merge_envs, name_of};
@@ -68,17 +70,28 @@ pub fn build(
         .filter(|branch| branch.is_truthy())
         .or_else(|| merged.definition.get("metadata").and_then(|metadata| metadata.get("branch")))
         .filter(|branch| !branch.is_null());
+    // In kit both keys are there without a value, which stops a lookup just as null does.
+    let is_kit = repository.schema == Schema::JsYaml3;
     if let Some(branch) = branch {
         root.set("branch", branch.clone());
+    } else if is_kit {
+        root.set("branch", Node::new(Value::Null, DERIVED));
     }
     root.set("name", Node::text(name.clone(), DERIVED));
     if let Some(id) = &sources.flags.deploy_id {
         let flag = Origin::of(Layer::Flag);
-        let mut deployment =
-            root.get("deployment").and_then(|deployment| deployment.as_map()).cloned().unwrap_or_default();
+        let own = root.get("deployment").cloned();
+        let mut deployment = own.as_ref().and_then(|own| own.as_map()).cloned().unwrap_or_default();
         deployment.set("id", Node::text(id.as_str(), flag));
         deployment.set("fastRollback", Node::bool(sources.flags.fast_rollback, flag));
-        root.set("deployment", Node::new(Value::Map(deployment), flag));
+        let value = match own.as_ref().map(|own| &own.value) {
+            // JavaScript hangs the two keys on a list, which stays one.
+            Some(Value::List(list)) => {
+                Value::List(List { items: list.items.clone(), named: deployment.entries })
+            }
+            _ => Value::Map(deployment),
+        };
+        root.set("deployment", Node::new(value, flag));
     }
     let mut warnings = Vec::new();
     let containers = containers(sources, merged, name, definition, branch, &mut warnings)?;
@@ -88,18 +101,18 @@ pub fn build(
     if let Some(svc) = definition.get("svc").filter(|svc| svc.is_truthy()) {
         root.set("svc", svc.clone());
     }
-    let extended = extended(repository, &root, merged, definition, &containers);
-    Ok(View { root: Node::new(Value::Map(root), DERIVED), extended, warnings })
+    let root = Node::new(Value::Map(root), DERIVED);
+    let extended = extended(&root, merged, definition, &containers);
+    Ok(View { root, extended, warnings })
 }
 
 fn extended(
-    _repository: &Repository,
-    root: &Map,
+    root: &Arc<Node>,
     merged: &Merged,
     definition: &Arc<Node>,
     containers: &[(Arc<str>, Arc<Node>)],
 ) -> Arc<Node> {
-    let mut extended = root.clone();
+    let mut extended = root.as_map().cloned().unwrap_or_default();
     let mut offer = |key: &str, value: Arc<Node>| {
         if extended.get(key).is_none() {
             extended.set(key, value);
@@ -110,6 +123,7 @@ fn extended(
     cluster.set("type", Node::text(merged.cluster.kind.clone(), DERIVED));
     offer("cluster", Node::new(Value::Map(cluster), DERIVED));
     offer("resource", definition.clone());
+    offer("values", root.clone());
     let items: Vec<Arc<Node>> =
         containers.iter().map(|(key, container)| called_by_key(key, container)).collect();
     let primary = items.iter().find(|container| container.get("primary").is_some_and(|p| p.is_true()));
@@ -255,6 +269,9 @@ fn one(
         map.set("name", Node::text(resource.clone(), DERIVED));
     }
     map.set("resourceName", Node::text(resource.clone(), DERIVED));
+    if repository.schema == Schema::JsYaml3 {
+        map.set("gitRef", Node::new(Value::Null, DERIVED));
+    }
     if let Some(primary) = primary {
         map.set("primary", primary);
     }
