@@ -38,7 +38,11 @@ fn compare(case: &Path, translate: fn(&str) -> String) -> String {
     differences(case, &expected, &written)
 }
 
-fn differences(case: &Path, expected: &BTreeMap<String, Vec<u8>>, written: &BTreeMap<String, Vec<u8>>) -> String {
+fn differences(
+    case: &Path,
+    expected: &BTreeMap<String, Vec<u8>>,
+    written: &BTreeMap<String, Vec<u8>>,
+) -> String {
     let names: std::collections::BTreeSet<&String> = expected.keys().chain(written.keys()).collect();
     let show = |content: Option<&Vec<u8>>| content.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     names

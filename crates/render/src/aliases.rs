@@ -44,12 +44,9 @@ fn has_shared_env(node: &Node, is_env: bool, seen: &mut HashSet<Place>) -> bool 
         Value::Map(map) => {
             map.entries.iter().any(|entry| has_shared_env(&entry.value, &*entry.key == "env", seen))
         }
-        Value::Null
-        | Value::Bool(_)
-        | Value::Int(_)
-        | Value::Float(_)
-        | Value::Text(_)
-        | Value::Date(_) => false,
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Date(_) => {
+            false
+        }
     }
 }
 

@@ -206,7 +206,8 @@ impl Renderer {
                 });
                 match allows_failure(&merged.definition) || allows_failure(&definition) {
                     true => rendered.warnings.extend(found.map(|mut problem| {
-                        problem.message = format!("resource `{name}` is left out where it failed: {}", problem.message);
+                        problem.message =
+                            format!("resource `{name}` is left out where it failed: {}", problem.message);
                         problem
                     })),
                     false => problems.extend(found),

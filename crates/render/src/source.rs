@@ -525,7 +525,10 @@ impl Repository {
         if let Some(layer) = layer {
             searched.extend(self.place(&layer.node.origin).map(|place| place.file));
             match layer.is_definition {
-                true => definition = merge(&layer.node, &self.spend(&layer.node, &definition), self.rules, observe),
+                true => {
+                    definition =
+                        merge(&layer.node, &self.spend(&layer.node, &definition), self.rules, observe)
+                }
                 false => vars = merge(&layer.node, &self.spend(&layer.node, &vars), self.rules, observe),
             }
         }
