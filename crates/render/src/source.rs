@@ -533,10 +533,10 @@ impl Repository {
             }
         }
         // Only what comes from a file as it is can hold one list twice; a merge makes copies.
-        if !layer.is_some_and(|layer| layer.is_definition) {
+        if layer.is_none_or(|layer| !layer.is_definition) {
             definition = self.spend(&self.base_definition, &definition);
         }
-        if !layer.is_some_and(|layer| !layer.is_definition) {
+        if layer.is_none_or(|layer| layer.is_definition) {
             vars = self.spend(&self.base_vars, &vars);
         }
         searched.push(cluster.file.clone());

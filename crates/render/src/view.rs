@@ -140,7 +140,7 @@ fn called_by_key(key: &Arc<str>, container: &Arc<Node>) -> Arc<Node> {
     match container.as_map() {
         Some(map)
             if map.get("name").is_some_and(derived)
-                && !map.get("name").is_some_and(|n| n.as_text() == Some(key)) =>
+                && map.get("name").is_none_or(|n| n.as_text() != Some(key)) =>
         {
             let mut map = map.clone();
             map.set("name", Node::text(key.clone(), DERIVED));
