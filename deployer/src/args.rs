@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
+use cli::report::ReportFile;
+
 use crate::parse;
 
 /// Pushes a directory of manifests per cluster to the clusters of a folder of kubeconfigs.
@@ -153,6 +155,8 @@ pub(crate) struct DeployArgs {
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
     #[command(flatten)]
+    pub(crate) tell: TellArgs,
+    #[command(flatten)]
     pub(crate) mark: MarkArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
@@ -249,6 +253,51 @@ pub(crate) struct WaitArgs {
     /// Lines of a failed container's log to show.
     #[arg(long, env = "KIT_LOG_LINES", default_value_t = 10, value_name = "N")]
     pub(crate) log_lines: u32,
+}
+
+/// Who is told what.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Reports")]
+pub(crate) struct TellArgs {
+    /// Write a report when done; the form follows from the name: `.json`, `.xml` (JUnit), `.md`, `.html`. Repeated or separated by
+    /// commas.
+    #[arg(long, env = "KIT_REPORT", value_name = "FILE", value_delimiter = ',')]
+    pub(crate) report: Vec<ReportFile>,
+    /// How to show what is going on: `live` redraws a board on a terminal, `lines` suits a log.
+    #[arg(long, env = "KIT_PROGRESS", value_enum, default_value = "auto", value_name = "FORM")]
+    pub(crate) progress: Progress,
+    /// Tell these addresses when the deploy starts and ends, `POST URL/NAME` for each manifest name as the original does. Separated
+    /// by commas, or a JSON array.
+    #[arg(
+        long,
+        env = "AVAILABLE_WEBHOOK",
+        default_value = "",
+        hide_default_value = true,
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub(crate) available_webhook: String,
+    /// Tell these Slack (or compatible) incoming webhooks when the deploy starts and ends. Separated by commas, or a JSON array.
+    #[arg(
+        long,
+        env = "KIT_SLACK_WEBHOOK",
+        default_value = "",
+        hide_default_value = true,
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub(crate) slack_webhook: String,
+}
+
+/// How to show what is going on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Progress {
+    /// `live` on a terminal outside CI, else `lines`.
+    Auto,
+    /// A board, redrawn in place.
+    Live,
+    /// A line per change.
+    Lines,
 }
 
 /// What is written on objects.

@@ -7,9 +7,11 @@ mod input;
 mod parse;
 mod planfile;
 mod progress;
+mod report;
 mod run;
 mod signals;
 mod tell;
+mod webhook;
 
 use std::process::ExitCode;
 

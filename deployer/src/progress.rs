@@ -1,90 +1,209 @@
-//! Narration on stderr while clusters are worked on: a line per thing worth knowing, and a sign of life.
+//! Narration on stderr while clusters are worked on: a board that is redrawn on a terminal, a line per thing worth knowing
+//! and a sign of life elsewhere.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use cli::progress::{Board, Live};
 use cli::{Format, Printer};
 use cluster::events::{Event, Happening, Stage};
-use cluster::outcome::ObjectResult;
+use cluster::outcome::{ClusterState, ObjectResult};
 use manifest::{ClusterName, ObjectRef};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
-/// How much is said.
-#[derive(Clone, Copy, Debug)]
+/// How much is said, and how.
+#[derive(Clone, Debug)]
 pub(crate) struct Narration {
     /// Object by object.
     pub(crate) debug: bool,
     /// A line at least this often while something is waited for.
     pub(crate) keep_alive: Option<Duration>,
+    /// Redraw a board in place, in colour or not; or tell line by line.
+    pub(crate) live: Option<Colour>,
+    /// In a log every change of state is worth a line.
+    pub(crate) ci: bool,
+    /// All clusters of the run.
+    pub(crate) clusters: Vec<String>,
 }
+
+/// Whether the board is coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Colour {
+    Yes,
+    No,
+}
+
+/// How often a board's clock moves.
+const TICK: Duration = Duration::from_millis(250);
 
 /// Tells events until nobody sends any.
 pub(crate) async fn narrate(mut events: UnboundedReceiver<Event>, printer: Printer, narration: Narration) {
-    let mut pending: BTreeMap<(ClusterName, ObjectRef), String> = BTreeMap::new();
-    let mut running = 0_usize;
+    let mut view = View::new(printer, narration);
     let mut last = Instant::now();
     loop {
-        let silence = narration.keep_alive.map_or(Duration::from_secs(3600), |every| every);
-        let event = match tokio::time::timeout_at(last + silence, events.recv()).await {
+        let due = if view.live.is_some() { Instant::now() + TICK } else { last + view.silence() };
+        let event = match tokio::time::timeout_at(due, events.recv()).await {
             Ok(Some(event)) => event,
             Ok(None) => return,
             Err(_) => {
                 last = Instant::now();
-                if narration.keep_alive.is_some() && running > 0 {
-                    printer.say(&still(running, &pending));
-                }
+                view.tick();
                 continue;
             }
         };
         if printer.format() == Format::Ndjson {
             printer.json(&event);
         }
-        match &event.what {
-            Happening::Started => running += 1,
-            Happening::Finished { .. } => {
-                running = running.saturating_sub(1);
-                pending.retain(|(cluster, _), _| *cluster != event.cluster);
-            }
-            Happening::Rollout { object, stage, message } => {
-                let key = (event.cluster.clone(), object.clone());
-                match stage {
-                    Stage::Ready => pending.remove(&key),
-                    Stage::Progressing | Stage::Troubled | Stage::Failed => {
-                        pending.insert(key, message.clone())
-                    }
-                };
-            }
-            Happening::Connected
-            | Happening::Planned { .. }
-            | Happening::Retrying { .. }
-            | Happening::Warning { .. }
-            | Happening::Phase { .. }
-            | Happening::Object { .. } => {}
-        }
-        if let Some(line) = line(&event, narration.debug) {
-            printer.say(&line);
+        view.update(&event);
+        if view.tell(&event) {
             last = Instant::now();
         }
     }
 }
 
-fn still(running: usize, pending: &BTreeMap<(ClusterName, ObjectRef), String>) -> String {
-    let clusters = if running == 1 { "1 cluster".to_owned() } else { format!("{running} clusters") };
-    match pending.iter().next() {
-        Some(((cluster, object), message)) => {
-            let more = match pending.len() - 1 {
-                0 => String::new(),
-                more => format!(" (and {more} more)"),
-            };
-            format!("still working on {clusters}; {cluster}: waiting for {object}: {message}{more}")
+/// What has been heard, and where it is shown.
+struct View {
+    printer: Printer,
+    narration: Narration,
+    started: Instant,
+    board: Board,
+    live: Option<Live>,
+    /// What is waited for.
+    pending: BTreeMap<ClusterName, BTreeMap<ObjectRef, String>>,
+}
+
+impl View {
+    fn new(printer: Printer, narration: Narration) -> Self {
+        let colour = narration.live == Some(Colour::Yes);
+        Self {
+            printer,
+            started: Instant::now(),
+            board: Board::new(narration.clusters.iter().cloned(), colour),
+            live: narration.live.map(|_| Live::on_stderr()),
+            narration,
+            pending: BTreeMap::new(),
         }
-        None => format!("still working on {clusters}"),
+    }
+
+    fn silence(&self) -> Duration {
+        self.narration.keep_alive.unwrap_or(Duration::from_secs(3600))
+    }
+
+    fn draw(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.draw(&self.board.draw(Live::size(), self.started.elapsed()));
+        }
+    }
+
+    fn tick(&mut self) {
+        let running = self.board.number(cli::progress::Standing::Running) > 0;
+        if self.live.is_some() {
+            self.draw();
+        } else if running && self.narration.keep_alive.is_some() {
+            self.printer.say(&self.board.keep_alive(self.started.elapsed()));
+        }
+    }
+
+    /// Says what the event is worth; returns whether that was anything.
+    fn tell(&mut self, event: &Event) -> bool {
+        let line = line(event, self.narration.debug, self.narration.ci);
+        match (&mut self.live, line) {
+            (Some(live), line) => {
+                if let Some(line) = line.filter(|_| is_lasting(event)) {
+                    live.above(&line);
+                    self.draw();
+                } else if live.is_due() || matches!(event.what, Happening::Finished { .. }) {
+                    self.draw();
+                }
+                true
+            }
+            (None, Some(line)) => {
+                self.printer.say(&line);
+                true
+            }
+            (None, None) => false,
+        }
+    }
+
+    fn update(&mut self, event: &Event) {
+        let (cluster, now) = (event.cluster.as_str(), self.started.elapsed());
+        let board = &mut self.board;
+        match &event.what {
+            Happening::Started => {
+                board.phase(cluster, "connecting", now);
+            }
+            Happening::Connected => {
+                board.phase(cluster, "planning", now);
+            }
+            Happening::Planned { counts } => {
+                let total = counts.changes() + counts.unchanged + counts.skipped + counts.failed;
+                board.phase(cluster, "applying", now);
+                board.count(cluster, counts.unchanged, total);
+            }
+            Happening::Phase { phase, .. } => {
+                board.phase(cluster, "applying", now);
+                board.note(cluster, phase);
+            }
+            Happening::Object { result, .. } => {
+                if *result != ObjectResult::Unchanged {
+                    board.advance(cluster);
+                }
+            }
+            Happening::Rollout { object, stage, message } => {
+                let pending = self.pending.entry(event.cluster.clone()).or_default();
+                match stage {
+                    Stage::Ready => pending.remove(object),
+                    Stage::Progressing | Stage::Troubled | Stage::Failed => {
+                        pending.insert(object.clone(), message.clone())
+                    }
+                };
+                board.phase(cluster, "waiting", now);
+                let more = match pending.len() {
+                    0 | 1 => String::new(),
+                    n => format!(" (and {} more)", n - 1),
+                };
+                if let Some((object, message)) = pending.iter().next() {
+                    board.note(cluster, &format!("{object}: {}{more}", first_line(message)));
+                }
+            }
+            Happening::Finished { state, .. } => {
+                self.pending.remove(&event.cluster);
+                let good = *state == ClusterState::Done;
+                board.finish(cluster, good, word(*state), "", now);
+            }
+            Happening::Retrying { what, because, .. } => board.note(cluster, &format!("{what}: {because}")),
+            Happening::Warning { .. } => {}
+        }
     }
 }
 
-/// What is worth a line, and with `debug` the rest.
-fn line(event: &Event, debug: bool) -> Option<String> {
+/// Worth staying on the screen above the board.
+fn is_lasting(event: &Event) -> bool {
+    match &event.what {
+        Happening::Warning { .. } | Happening::Object { .. } => true,
+        Happening::Rollout { stage, .. } => matches!(stage, Stage::Failed),
+        Happening::Started
+        | Happening::Connected
+        | Happening::Planned { .. }
+        | Happening::Retrying { .. }
+        | Happening::Phase { .. }
+        | Happening::Finished { .. } => false,
+    }
+}
+
+fn word(state: ClusterState) -> &'static str {
+    match state {
+        ClusterState::Done => "done",
+        ClusterState::Failed => "failed",
+        ClusterState::Refused => "refused",
+        ClusterState::Interrupted => "interrupted",
+        ClusterState::NotStarted => "not started",
+    }
+}
+
+/// What is worth a line: in a log (`ci`) every change of state, with `debug` the rest.
+fn line(event: &Event, debug: bool, ci: bool) -> Option<String> {
     let cluster = &event.cluster;
     let text = match &event.what {
         Happening::Retrying { what, attempt, because, pause_ms } => {
@@ -109,18 +228,20 @@ fn line(event: &Event, debug: bool) -> Option<String> {
         Happening::Rollout { object, stage, message } => match stage {
             Stage::Troubled => Some(format!("{object}: {message}")),
             Stage::Failed => Some(format!("{object} will not get ready: {message}")),
-            Stage::Ready => debug.then(|| format!("{object} is ready")),
+            Stage::Ready => (debug || ci).then(|| format!("{object} is ready")),
             Stage::Progressing => debug.then(|| format!("{object}: {message}")),
         },
         Happening::Phase { phase, objects } => debug.then(|| format!("writing {phase} ({objects})")),
         Happening::Started => debug.then(|| "started".to_owned()),
         Happening::Connected => debug.then(|| "connected".to_owned()),
         Happening::Planned { counts } => {
-            debug.then(|| format!("{} to write, {} unchanged", counts.changes(), counts.unchanged))
+            (debug || ci).then(|| format!("{} to write, {} unchanged", counts.changes(), counts.unchanged))
         }
-        Happening::Finished { state, seconds } => {
-            Some(format!("{} after {seconds:.1} s", format!("{state:?}").to_lowercase()))
-        }
+        Happening::Finished { state, seconds } => Some(format!("{} after {seconds:.1} s", word(*state))),
     };
-    text.map(|text| format!("{cluster}: {}", text.lines().next().unwrap_or_default()))
+    text.map(|text| format!("{cluster}: {}", first_line(&text)))
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }

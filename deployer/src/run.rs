@@ -1,8 +1,12 @@
 //! `deployer`, from its arguments to its exit code: load, plan, act, tell.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 
+use cli::ci::Platform;
+use cli::report::{Report, ReportFile, SUMMARY_LIMIT};
 use cli::{Exit, Failure, Format, Printer, Problem};
 use cluster::connect::{ConnectOptions, Plugins, ProxyEnvironment, RetryPolicy, Target};
 use cluster::health::HealthOptions;
@@ -14,15 +18,17 @@ use manifest::Selector;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use crate::args::{Args, ChangeArgs, ClustersArgs, Command, DeployArgs, ReachArgs};
+use crate::args::{Args, ChangeArgs, ClustersArgs, Command, DeployArgs, Progress, ReachArgs};
 use crate::configs::{self, ClusterFilter};
 use crate::fleet::{self, Fleet};
 use crate::input::{self, Manifests};
 use crate::parse;
 use crate::planfile;
-use crate::progress::{self, Narration};
+use crate::progress::{self, Colour, Narration};
+use crate::report::{self, Facts};
 use crate::signals::Interrupted;
-use crate::tell::{self, Mood};
+use crate::tell;
+use crate::webhook::Webhooks;
 
 /// Writes in flight over all clusters: what one process, its sockets and its memory can bear.
 const WRITES: usize = 256;
@@ -38,27 +44,106 @@ fn deploy(args: &DeployArgs, printer: &Printer) -> Result<Exit, Failure> {
     for line in args.retired.explanations() {
         printer.warn(&line);
     }
+    let started = (jiff::Timestamp::now(), std::time::Instant::now());
     let (targets, manifests) = load(args)?;
     manifests.check(&targets)?;
     let options = rollout_options(args)?;
     let salt = options.salt.clone();
+    let webhooks = webhooks(args, &targets, &manifests)?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(Problem::from_error(&error).context("cannot start")))?;
     let interrupted = Interrupted::default();
-    let outcomes = runtime.block_on(act(args, targets, manifests, options, &interrupted, printer))?;
-    // Whatever still hangs in a resolver or a pipe is not waited for.
-    runtime.shutdown_background();
-
+    let outcomes = runtime.block_on(act(args, targets, manifests, options, &interrupted, &webhooks, printer))?;
     let exit = exit_code(&outcomes, &args.change, &interrupted);
+    let report = report::report(
+        &outcomes,
+        Facts {
+            started: started.0,
+            seconds: started.1.elapsed().as_secs_f64(),
+            dry_run: plan_only(args),
+            commit: args.mark.sha.clone().filter(|sha| !sha.is_empty()),
+            exit_code: exit.code(),
+        },
+    );
     if let Some(path) = &args.change.plan_out {
         planfile::write(path, salt, planfile::fingerprint(args), &outcomes)?;
         printer.say(&format!("plan written: {}", path.display()));
     }
-    tell(args, printer, &outcomes, exit);
-    Ok(exit)
+    tell(args, printer, &outcomes, &report);
+    let silent = runtime.block_on(webhooks.ended(&report));
+    // Whatever still hangs in a resolver or a pipe is not waited for.
+    runtime.shutdown_background();
+    silent.iter().for_each(|line| printer.warn(line));
+    save(&args.tell.report, &report, exit, printer)
+}
+
+/// Nothing is written: a dry run, or a plan for later.
+fn plan_only(args: &DeployArgs) -> bool {
+    args.change.dry_run || args.change.plan_out.is_some()
+}
+
+/// Who is told that the deploy starts and ends: nobody in a dry run.
+fn webhooks(args: &DeployArgs, targets: &[Target], manifests: &Manifests) -> Result<Webhooks, Failure> {
+    let (tell, mark) = (&args.tell, &args.mark);
+    let uuid = mark.uuid.clone().filter(|id| !id.is_empty());
+    let kit = parse::list(&tell.available_webhook);
+    let mut webhooks = Webhooks::new(kit, parse::list(&tell.slack_webhook), uuid, mark.is_rollback)?;
+    if plan_only(args) {
+        return Ok(Webhooks::default());
+    }
+    if !webhooks.is_empty() {
+        for target in targets {
+            // What cannot be read has been reported by the check before.
+            webhooks.learn(target.name.as_str(), &manifests.load(&target.name).unwrap_or_default());
+        }
+    }
+    Ok(webhooks)
+}
+
+/// Writes the reports. One that cannot be written is a failure of its own, after everything else has been told.
+fn save(files: &[ReportFile], report: &Report, exit: Exit, printer: &Printer) -> Result<Exit, Failure> {
+    let mut problems = Vec::new();
+    for file in files {
+        if let Err(error) = file.write(report) {
+            problems
+                .push(Problem::from_error(&error).hint("the deploy itself is over: see its result above"));
+        }
+    }
+    if let Some(summary) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|_| platform() == Platform::GitHub)
+        && let Err(error) = append_summary(Path::new(&summary), report)
+    {
+        printer.warn(&format!("the step summary was not written: {error}"));
+    }
+    if problems.is_empty() {
+        return Ok(exit);
+    }
+    let exit = if exit == Exit::Done || exit == Exit::Changes { Exit::Failed } else { exit };
+    Err(Failure::all(exit, problems))
+}
+
+/// Adds to a step summary as much as the platform still takes: beyond its limit it drops all of it.
+fn append_summary(path: &Path, report: &Report) -> std::io::Result<()> {
+    let used = std::fs::metadata(path).map_or(0, |file| usize::try_from(file.len()).unwrap_or(usize::MAX));
+    let room = SUMMARY_LIMIT.saturating_sub(used);
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+    file.write_all(cli::report::markdown(report, room).as_bytes())
+}
+
+fn platform() -> Platform {
+    Platform::detect(|name| std::env::var(name).ok())
+}
+
+/// Whether what is going on is drawn on a terminal or told line by line.
+fn live(args: &DeployArgs, printer: &Printer) -> Option<Colour> {
+    let wanted = match args.tell.progress {
+        Progress::Lines => false,
+        Progress::Live => !args.output.quiet,
+        Progress::Auto => printer.is_interactive() && !args.output.debug && !platform().is_ci(),
+    };
+    wanted.then(|| if printer.has_colour() { Colour::Yes } else { Colour::No })
 }
 
 /// Everything that can be known before the first connection.
@@ -90,6 +175,7 @@ async fn act(
     manifests: Manifests,
     options: RolloutOptions,
     interrupted: &Interrupted,
+    webhooks: &Webhooks,
     printer: &Printer,
 ) -> Result<Vec<ClusterOutcome>, Failure> {
     let (switch, stop) = Stop::new();
@@ -101,6 +187,9 @@ async fn act(
     let narration = Narration {
         debug: args.output.debug,
         keep_alive: args.wait.available_keep_alive.then_some(args.wait.available_keep_alive_interval),
+        live: live(args, printer),
+        ci: platform().is_ci(),
+        clusters: targets.iter().map(|target| target.name.to_string()).collect(),
     };
     let narrator = tokio::spawn(progress::narrate(heard, *printer, narration));
     let fleet = Fleet {
@@ -110,9 +199,11 @@ async fn act(
         run: Run { mask: Mask::new(), stop, writes: Arc::new(Semaphore::new(WRITES)) },
         concurrency: usize::from(args.reach.concurrency),
     };
-    let outcomes = fleet::deploy(fleet, targets, events).await;
+    // The deploy does not wait for who wants to hear of it; who hears of its end has heard of its start.
+    let (outcomes, silent) = tokio::join!(fleet::deploy(fleet, targets, events), webhooks.started());
     // The narrator ends with the last sender; a bug in it is not the deploy's.
     let _ = narrator.await;
+    silent.iter().for_each(|line| printer.warn(line));
     Ok(outcomes)
 }
 
@@ -206,33 +297,23 @@ fn exit_code(outcomes: &[ClusterOutcome], change: &ChangeArgs, interrupted: &Int
     }
 }
 
-fn tell(args: &DeployArgs, printer: &Printer, outcomes: &[ClusterOutcome], exit: Exit) {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Report<'a> {
-        version: u8,
-        event: &'static str,
-        dry_run: bool,
-        exit_code: u8,
-        clusters: &'a [ClusterOutcome],
-    }
-    let plan_only = args.change.dry_run || args.change.plan_out.is_some();
+fn tell(args: &DeployArgs, printer: &Printer, outcomes: &[ClusterOutcome], report: &Report) {
     match printer.format() {
-        Format::Json | Format::Ndjson => printer.json(&Report {
-            version: 1,
-            event: "report",
-            dry_run: plan_only,
-            exit_code: exit.code(),
-            clusters: outcomes,
-        }),
+        Format::Json => printer.result(&report.json()),
+        Format::Ndjson => printer.result(&report.json_line()),
         Format::Text => {
-            let mood = if plan_only { Mood::Planned } else { Mood::Done };
-            if plan_only || args.change.diff {
+            if plan_only(args) || args.change.diff {
                 printer.result(&tell::changes(outcomes));
             }
-            printer.result(&tell::summary(outcomes, mood));
+            printer.result(&cli::report::table(report));
+            let failures = platform().failures(report, jiff::Timestamp::now().as_second());
+            if !failures.is_empty() {
+                printer.result(&format!("\n{failures}"));
+            }
         }
     }
+    // The platform reads these wherever they are; stdout is for the result.
+    platform().annotations(report).iter().for_each(|line| printer.command(line));
 }
 
 /// `deployer clusters`.

@@ -96,15 +96,10 @@ impl Platform {
         if text.is_empty() {
             return text;
         }
-        let mut out = match self {
+        match self {
             Self::GitHub | Self::GitLab => self.group("kit_failures", "failures", &text, time),
             Self::Other | Self::None => text,
-        };
-        for line in self.annotations(report) {
-            out.push_str(&line);
-            out.push('\n');
         }
-        out
     }
 }
 

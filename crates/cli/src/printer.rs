@@ -42,6 +42,16 @@ impl Printer {
         !self.quiet && io::stderr().is_terminal()
     }
 
+    /// Whether stderr is coloured.
+    pub fn has_colour(&self) -> bool {
+        self.colour
+    }
+
+    /// A line for a machine that reads the log, such as an annotation: to stderr, even with `--quiet`.
+    pub fn command(&self, line: &str) {
+        self.stderr(line);
+    }
+
     /// A piece of the result, to stdout, as it is.
     ///
     /// A reader that closed the pipe (`| head`) is not an error: the rest is dropped.

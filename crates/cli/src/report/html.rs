@@ -301,9 +301,11 @@ fn cluster_section(cluster: &ClusterReport) -> Section {
 
 fn object_row(object: &ObjectReport) -> Vec<Cell> {
     let tone = if object.result.is_bad() { Tone::Bad } else { Tone::Plain };
+    let because = object.because.as_ref().map(|because| format!(": {because}")).unwrap_or_default();
+    let result = format!("{}{because}", object.result.word());
     vec![
         Cell::from(object.object.as_str()),
-        Cell { text: object.result.word().to_owned(), tone, link: None },
+        Cell { text: result, tone, link: None },
         Cell::from(object.place.clone().unwrap_or_default()),
     ]
 }

@@ -97,6 +97,7 @@ fn case(xml: &mut String, cluster: &str, object: &ObjectReport) {
         escape(&object.object)
     );
     let trouble = object.trouble.as_ref();
+    let because = object.because.as_deref().unwrap_or_default();
     let message = trouble.map(|trouble| trouble.message.as_str()).unwrap_or_default();
     match object.result {
         ObjectResult::Failed | ObjectResult::NotReady => {
@@ -110,7 +111,7 @@ fn case(xml: &mut String, cluster: &str, object: &ObjectReport) {
             );
         }
         ObjectResult::Skipped => {
-            let _ = writeln!(xml, ">\n      <skipped message=\"{}\"/>\n    </testcase>", escape(message));
+            let _ = writeln!(xml, ">\n      <skipped message=\"{}\"/>\n    </testcase>", escape(because));
         }
         ObjectResult::Created
         | ObjectResult::Configured

@@ -11,6 +11,7 @@ mod markdown;
 mod text;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub use file::{ReportError, ReportFile, ReportFormat};
 pub use html::{Page, page};
@@ -27,6 +28,8 @@ pub const VERSION: u32 = 1;
 pub struct Report {
     /// [`VERSION`] of the writer.
     pub version: u32,
+    /// `report`: tells it from the other lines of `--output ndjson`.
+    pub event: String,
     /// Program and version, for example `deployer 0.1.0`.
     pub program: String,
     /// RFC 3339, UTC.
@@ -63,9 +66,18 @@ pub struct ClusterReport {
     pub trouble: Option<Trouble>,
     /// Each object, in the order of the manifests.
     pub objects: Vec<ObjectReport>,
+    /// What differs, object by object; in a dry run what would be written.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub changes: Vec<Value>,
     /// What the server warned of.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub warnings: Vec<String>,
+    /// Requests sent, retries included.
+    pub requests: u64,
+    /// Bytes of request bodies.
+    pub bytes_sent: u64,
+    /// Bytes of response bodies over the wire.
+    pub bytes_received: u64,
 }
 
 /// How a cluster ended.
@@ -90,12 +102,24 @@ pub enum ClusterState {
 pub struct ObjectReport {
     /// `Kind/namespace/name`, as everywhere.
     pub object: String,
+    /// `apps/v1`.
+    pub api_version: String,
+    /// `Deployment`.
+    pub kind: String,
+    /// Absent for objects of the cluster.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub namespace: Option<String>,
+    /// `metadata.name`.
+    pub name: String,
     /// How it ended.
     pub result: ObjectResult,
     /// `file:line:column` of its manifest.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub place: Option<String>,
-    /// Why, where it is not well or was skipped.
+    /// Why it was skipped.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub because: Option<String>,
+    /// Why it is not well.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub trouble: Option<Trouble>,
     /// What is wrong with its pods.
@@ -138,6 +162,18 @@ impl ObjectResult {
     #[must_use]
     pub fn is_bad(self) -> bool {
         matches!(self, Self::Failed | Self::NotReady)
+    }
+}
+
+impl ClusterReport {
+    /// The word in tables and pages: a cluster that is done may have changed, would change, or is unchanged.
+    #[must_use]
+    pub fn word(&self, dry_run: bool) -> &'static str {
+        match (self.state, self.counts.changes() > 0, dry_run) {
+            (ClusterState::Done, false, _) => "unchanged",
+            (ClusterState::Done, true, true) => "would change",
+            (state, _, _) => state.word(),
+        }
     }
 }
 
@@ -264,6 +300,12 @@ impl Counts {
         }
     }
 
+    /// Objects that are, or would be, written.
+    #[must_use]
+    pub fn changes(self) -> usize {
+        self.created + self.configured + self.recreated + self.deleted
+    }
+
     /// Word and number of those that there are, in a fixed order.
     #[must_use]
     pub fn words(self) -> Vec<(&'static str, usize)> {
@@ -289,6 +331,14 @@ impl Counts {
 }
 
 impl Report {
+    /// The report as one line, for `--output ndjson`.
+    #[must_use]
+    pub fn json_line(&self) -> String {
+        let mut text = serde_json::to_string(self).expect("maps with text keys always serialise");
+        text.push('\n');
+        text
+    }
+
     /// Clusters that are as wanted, and those that are not.
     #[must_use]
     pub fn good_and_bad(&self) -> (usize, usize) {

@@ -21,16 +21,17 @@ pub fn table(report: &Report) -> String {
         row.extend([c.skipped.to_string(), seconds(time), state.to_owned()]);
         row
     };
-    let mut header = vec!["CLUSTER", "CREATED", "CONFIGURED"];
-    header.extend(recreated.then_some("RECREATED"));
-    header.extend(deleted.then_some("DELETED"));
+    let word = |done, planned| if report.dry_run { planned } else { done };
+    let mut header = vec!["CLUSTER", word("CREATED", "CREATE"), word("CONFIGURED", "CONFIGURE")];
+    header.extend(recreated.then_some(word("RECREATED", "RECREATE")));
+    header.extend(deleted.then_some(word("DELETED", "DELETE")));
     header.extend(["UNCHANGED", "FAILED"]);
     header.extend(not_ready.then_some("NOT READY"));
     header.extend(["SKIPPED", "TIME", "STATE"]);
     let columns = header.len();
     table.set_header(header);
     for cluster in &report.clusters {
-        table.add_row(row(&cluster.name, &cluster.counts, cluster.state.word(), cluster.seconds));
+        table.add_row(row(&cluster.name, &cluster.counts, cluster.word(report.dry_run), cluster.seconds));
     }
     if report.clusters.len() > 1 {
         table.add_row(row("total", &report.totals, "", report.seconds));
@@ -76,15 +77,17 @@ fn who(names: &[&str]) -> String {
 
 fn of_cluster(cluster: &ClusterReport) -> Vec<String> {
     let whole = cluster.trouble.iter().map(|trouble| paragraph("", trouble, &[]));
-    let objects = cluster.objects.iter().filter(|object| object.result.is_bad()).map(of_object);
-    whole.chain(objects).collect()
+    let told = cluster.objects.iter().filter(|object| object.result.is_bad() || object.because.is_some());
+    whole.chain(told.map(of_object)).collect()
 }
 
 fn of_object(object: &ObjectReport) -> String {
     let what = format!("{} {}", object.object, object.result.word());
-    match &object.trouble {
-        Some(trouble) => paragraph(&format!("{what}: "), trouble, &object.diagnoses),
-        None => format!("{what}\n"),
+    let place = object.place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
+    match (&object.trouble, &object.because) {
+        (Some(trouble), _) => paragraph(&format!("{what}{place}: "), trouble, &object.diagnoses),
+        (None, Some(because)) => format!("{what}: {because}\n"),
+        (None, None) => format!("{what}{place}\n"),
     }
 }
 

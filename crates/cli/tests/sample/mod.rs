@@ -10,7 +10,22 @@ fn trouble(message: &str) -> Trouble {
 }
 
 fn object(name: &str, result: ObjectResult) -> ObjectReport {
-    ObjectReport { object: name.to_owned(), result, place: None, trouble: None, diagnoses: Vec::new() }
+    {
+        let (kind, rest) = name.split_once('/').expect("Kind/namespace/name");
+        let (namespace, last) = rest.split_once('/').expect("Kind/namespace/name");
+        ObjectReport {
+            object: name.to_owned(),
+            api_version: "v1".to_owned(),
+            kind: kind.to_owned(),
+            namespace: Some(namespace.to_owned()),
+            name: last.to_owned(),
+            result,
+            place: None,
+            because: None,
+            trouble: None,
+            diagnoses: Vec::new(),
+        }
+    }
 }
 
 fn crashing() -> ObjectReport {
@@ -56,7 +71,7 @@ pub(crate) fn report() -> Report {
         ..object("Service/shop/web", ObjectResult::Failed)
     };
     let skipped = ObjectReport {
-        trouble: Some(trouble("it depends on Deployment/shop/web, which is not ready")),
+        because: Some("it depends on Deployment/shop/web, which is not ready".to_owned()),
         ..object("Ingress/shop/web", ObjectResult::Skipped)
     };
     let eu = ClusterReport {
@@ -74,6 +89,10 @@ pub(crate) fn report() -> Report {
         trouble: None,
         objects: vec![object("ConfigMap/shop/web", ObjectResult::Created), crashing(), refused, skipped],
         warnings: vec!["policy/v1beta1 PodDisruptionBudget is deprecated".to_owned()],
+        changes: Vec::new(),
+        requests: 12,
+        bytes_sent: 3400,
+        bytes_received: 56000,
     };
     let down = |name: &str| ClusterReport {
         name: name.to_owned(),
@@ -83,6 +102,10 @@ pub(crate) fn report() -> Report {
         trouble: Some(trouble("the server does not answer: https://10.0.0.1:6443")),
         objects: Vec::new(),
         warnings: Vec::new(),
+        changes: Vec::new(),
+        requests: 12,
+        bytes_sent: 3400,
+        bytes_received: 56000,
     };
     let us = ClusterReport {
         name: "us-1".to_owned(),
@@ -95,10 +118,15 @@ pub(crate) fn report() -> Report {
             object("ConfigMap/shop/<b>&\"x\"", ObjectResult::Configured),
         ],
         warnings: Vec::new(),
+        changes: Vec::new(),
+        requests: 12,
+        bytes_sent: 3400,
+        bytes_received: 56000,
     };
     let clusters = vec![down("ap-1"), down("ap-2"), eu, us];
     Report {
         version: VERSION,
+        event: "report".to_owned(),
         program: "deployer 0.1.0".to_owned(),
         started: "2026-11-20T10:00:00Z".to_owned(),
         seconds: 131.5,

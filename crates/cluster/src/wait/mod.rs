@@ -23,7 +23,6 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::health::{Diagnosis, HealthOptions};
-use crate::outcome::{ObjectResult, Trouble};
 use crate::status::Readiness;
 
 pub use watching::until_ready;
@@ -177,23 +176,6 @@ impl WaitEnd {
     #[must_use]
     pub fn is_good(&self) -> bool {
         matches!(self, Self::Ready { .. } | Self::Unjudged { .. })
-    }
-
-    /// The same as the result of a deploy; `None` where it may go on.
-    #[must_use]
-    pub fn into_result(self) -> Option<ObjectResult> {
-        match self {
-            Self::Ready { .. } | Self::Unjudged { .. } => None,
-            Self::Failed { message, diagnoses, .. } => {
-                Some(ObjectResult::NotReady { trouble: Trouble::new(message), diagnoses })
-            }
-            Self::Late { message, diagnoses } => {
-                let trouble = Trouble::new(format!("not ready in time: {message}")).hint(
-                    "give it more time with `--available-timeout SECONDS`, or look with `deployer status`",
-                );
-                Some(ObjectResult::NotReady { trouble, diagnoses })
-            }
-        }
     }
 
     /// What is wrong, if anything is known.

@@ -1,0 +1,132 @@
+//! From outcomes to the report that is printed, saved and read by machines.
+
+use cli::report::{
+    ClusterReport, ClusterState, Counts, Diagnosis, EventLine, LogTail, ObjectReport, ObjectResult, Report,
+    Trouble, VERSION,
+};
+use cluster::outcome;
+use cluster::outcome::ClusterOutcome;
+use jiff::Timestamp;
+
+/// What the outcomes do not say.
+pub(crate) struct Facts {
+    pub(crate) started: Timestamp,
+    pub(crate) seconds: f64,
+    pub(crate) dry_run: bool,
+    pub(crate) commit: Option<String>,
+    pub(crate) exit_code: u8,
+}
+
+/// The report of a run.
+pub(crate) fn report(outcomes: &[ClusterOutcome], facts: Facts) -> Report {
+    let mut clusters: Vec<ClusterReport> = outcomes.iter().map(of_cluster).collect();
+    clusters.sort_by(|a, b| a.name.cmp(&b.name));
+    Report {
+        version: VERSION,
+        event: "report".to_owned(),
+        program: concat!("deployer ", env!("CARGO_PKG_VERSION")).to_owned(),
+        started: facts.started.to_string(),
+        seconds: round(facts.seconds),
+        dry_run: facts.dry_run,
+        commit: facts.commit,
+        exit_code: facts.exit_code,
+        totals: clusters.iter().fold(Counts::default(), |sum, cluster| sum.plus(cluster.counts)),
+        clusters,
+    }
+}
+
+/// Milliseconds are as much as anybody can use.
+fn round(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
+
+fn of_cluster(outcome: &ClusterOutcome) -> ClusterReport {
+    let c = outcome.counts;
+    ClusterReport {
+        name: outcome.cluster.to_string(),
+        state: match outcome.state {
+            outcome::ClusterState::Done => ClusterState::Done,
+            outcome::ClusterState::Failed => ClusterState::Failed,
+            outcome::ClusterState::Refused => ClusterState::Refused,
+            outcome::ClusterState::Interrupted => ClusterState::Interrupted,
+            outcome::ClusterState::NotStarted => ClusterState::NotStarted,
+        },
+        seconds: round(outcome.seconds),
+        counts: Counts {
+            created: c.created,
+            configured: c.configured,
+            recreated: c.recreated,
+            unchanged: c.unchanged,
+            deleted: c.deleted,
+            skipped: c.skipped,
+            failed: c.failed,
+            not_ready: c.not_ready,
+        },
+        trouble: outcome.trouble.as_ref().map(trouble),
+        objects: outcome.objects.iter().map(of_object).collect(),
+        changes: outcome.changes.iter().filter_map(|change| serde_json::to_value(change).ok()).collect(),
+        warnings: outcome.warnings.clone(),
+        requests: outcome.requests,
+        bytes_sent: outcome.bytes_sent,
+        bytes_received: outcome.bytes_received,
+    }
+}
+
+fn trouble(trouble: &outcome::Trouble) -> Trouble {
+    Trouble { message: trouble.message.clone(), causes: trouble.causes.clone(), hints: trouble.hints.clone() }
+}
+
+fn of_object(outcome: &outcome::ObjectOutcome) -> ObjectReport {
+    let (result, because, failed, diagnoses) = match &outcome.result {
+        outcome::ObjectResult::Created => (ObjectResult::Created, None, None, None),
+        outcome::ObjectResult::Configured => (ObjectResult::Configured, None, None, None),
+        outcome::ObjectResult::Recreated => (ObjectResult::Recreated, None, None, None),
+        outcome::ObjectResult::Unchanged => (ObjectResult::Unchanged, None, None, None),
+        outcome::ObjectResult::Deleted => (ObjectResult::Deleted, None, None, None),
+        outcome::ObjectResult::Skipped { because } => {
+            (ObjectResult::Skipped, Some(because.clone()), None, None)
+        }
+        outcome::ObjectResult::Failed { trouble: t } => (ObjectResult::Failed, None, Some(trouble(t)), None),
+        outcome::ObjectResult::NotReady { trouble: t, diagnoses } => {
+            (ObjectResult::NotReady, None, Some(trouble(t)), Some(diagnoses))
+        }
+    };
+    let object = &outcome.object;
+    ObjectReport {
+        object: object.to_string(),
+        api_version: object.api_version.clone(),
+        kind: object.kind.clone(),
+        namespace: object.namespace.clone(),
+        name: object.name.clone(),
+        result,
+        place: outcome.place.clone(),
+        because,
+        trouble: failed,
+        diagnoses: diagnoses.map(|all| all.iter().map(diagnosis).collect()).unwrap_or_default(),
+    }
+}
+
+fn diagnosis(found: &cluster::health::Diagnosis) -> Diagnosis {
+    let event = |event: &cluster::health::Event| EventLine {
+        reason: event.reason.clone(),
+        message: event.message.clone(),
+        count: event.count,
+        last: event.last.map(|time| time.to_string()),
+    };
+    Diagnosis {
+        summary: found.to_string(),
+        reason: found.reason.clone(),
+        pod_count: found.pod_count,
+        pods: found.pods.clone(),
+        container: found.container.clone(),
+        exit_code: found.exit.as_ref().map(|exit| exit.code),
+        restarts: found.restarts,
+        since: found.since.map(|time| time.to_string()),
+        events: found.events.iter().map(event).collect(),
+        log: found.log.as_ref().map(|log| LogTail {
+            pod: log.pod.clone(),
+            previous: log.previous,
+            lines: log.lines.clone(),
+        }),
+    }
+}
