@@ -56,7 +56,8 @@ fn deploy(args: &DeployArgs, printer: &Printer) -> Result<Exit, Failure> {
         .build()
         .map_err(|error| Failure::failed(Problem::from_error(&error).context("cannot start")))?;
     let interrupted = Interrupted::default();
-    let outcomes = runtime.block_on(act(args, targets, manifests, options, &interrupted, &webhooks, printer))?;
+    let outcomes =
+        runtime.block_on(act(args, targets, manifests, options, &interrupted, &webhooks, printer))?;
     let exit = exit_code(&outcomes, &args.change, &interrupted);
     let report = report::report(
         &outcomes,
