@@ -7,12 +7,12 @@ use gitrepo::{
     GitError, TipReader,
     edit::{self, Document, Edit, EditError, Edited, IfMissing, PropertyPath},
 };
-use manifest::{ImageRef, config::ImagesConfig};
+use manifest::{ImageRef, config::ImagesConfig, image_file::not_a_path};
 
 use crate::{
     everywhere::Places,
     part::Part,
-    want::{Place, Want, not_a_path},
+    want::{Place, Want},
 };
 
 /// What is asked of the tip.
@@ -131,8 +131,12 @@ fn jobs<'r>(asked: &Asked<'r>, tip: &mut dyn TipReader) -> Result<BTreeMap<Strin
                     if_missing: IfMissing::Create,
                 };
                 let slash = if folder.is_empty() { "" } else { "/" };
-                let file = format!("{folder}{slash}{repository}/{branch}.yaml");
-                jobs.entry(file).or_default().push(Job { want, kind });
+                match manifest::image_file(repository, branch) {
+                    Ok(file) => {
+                        jobs.entry(format!("{folder}{slash}{file}")).or_default().push(Job { want, kind })
+                    }
+                    Err(error) => problems.push(Problem::from_error(&error)),
+                }
             }
             Place::Property { file, path, part } => match part.text(&want.image) {
                 Ok(value) => {

@@ -2,7 +2,7 @@
 
 use cli::Problem;
 use gitrepo::edit::PropertyPath;
-use manifest::{ImageRef, tag_safe};
+use manifest::{ImageRef, image_file, image_file::not_a_path, tag_safe};
 
 use crate::{
     args::{Args, PartArg},
@@ -73,7 +73,7 @@ pub(crate) fn wants(
                 .iter()
                 .map(|(file, property)| property_place(args, file, property))
                 .collect(),
-            None if args.everywhere.is_empty() => vec![image_file(args, &image, branch)],
+            None if args.everywhere.is_empty() => vec![image_file_place(args, &image, branch)],
             None => args.everywhere.iter().map(|path| everywhere(path)).collect(),
         };
         for place in places {
@@ -177,7 +177,7 @@ fn no_branch() -> Problem {
         .hint("name it with `--branch BRANCH` (CI_BRANCH)")
 }
 
-fn image_file(args: &Args, image: &ImageRef, branch: Option<&str>) -> Result<Place, Problem> {
+fn image_file_place(args: &Args, image: &ImageRef, branch: Option<&str>) -> Result<Place, Problem> {
     let branch = branch.ok_or_else(no_branch)?;
     let repository = match text(&args.docker_repo) {
         Some(repo) if args.image.iter().filter(|image| !image.trim().is_empty()).count() < 2 => {
@@ -185,34 +185,9 @@ fn image_file(args: &Args, image: &ImageRef, branch: Option<&str>) -> Result<Pla
         }
         _ => image.repository().to_owned(),
     };
-    for (what, name) in [("repository", repository.as_str()), ("branch", branch)] {
-        if let Some(why) = not_a_path(name) {
-            return Err(Problem::new(format!(
-                "the {what} cannot be a path in the repository, {why}: `{name}`"
-            )));
-        }
-    }
+    // The folder of `kit.yaml` is not known yet, but the names are.
+    image_file(&repository, branch).map_err(|error| Problem::from_error(&error))?;
     Ok(Place::ImageFile { repository, branch: branch.to_owned() })
-}
-
-/// Why a text cannot be used as a relative path that stays where it is put.
-pub(crate) fn not_a_path(name: &str) -> Option<&'static str> {
-    if name.is_empty() {
-        return Some("it is empty");
-    }
-    if name.starts_with('/') {
-        return Some("it starts with `/`");
-    }
-    if name.contains('\\') || name.chars().any(char::is_control) {
-        return Some("it holds a backslash or a control character");
-    }
-    let mut parts = name.split('/');
-    parts.find_map(|part| match part {
-        "" => Some("a part of it is empty"),
-        "." | ".." => Some("it leaves its folder"),
-        part if part.eq_ignore_ascii_case(".git") => Some("git keeps `.git` for itself"),
-        _ => None,
-    })
 }
 
 /// A path that a user typed, from the root of the repository: `./` and a final `/` are dropped.

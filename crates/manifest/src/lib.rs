@@ -17,6 +17,7 @@
 
 pub mod config;
 pub mod image;
+pub mod image_file;
 pub mod index;
 pub mod js;
 pub mod load;
@@ -28,6 +29,7 @@ pub mod yaml;
 
 pub use config::{ConfigError, KitConfig, PluginConfig};
 pub use image::{ImageRef, ImageRefError, tag_safe};
+pub use image_file::{ImageFileError, image_file};
 pub use load::{LoadError, load_dir};
 pub use names::{ClusterName, ClusterNameError, ObjectRef};
 pub use object::{Object, Place};

@@ -35,9 +35,8 @@ impl Images {
 
 fn look_up(repository: &Repository, tag: &str, branch: &str) -> Result<Arc<Node>, Problem> {
     let folder = &repository.folders.images;
-    let Some((path, _)) =
-        below(folder, &format!("{tag}/{branch}.yaml")).filter(|_| stays(tag) && stays(branch))
-    else {
+    let file = manifest::image_file(tag, branch).ok();
+    let Some((path, _)) = file.and_then(|file| below(folder, &file)) else {
         return Err(Problem::new(format!(
             "image `{tag}` on branch `{branch}` would be looked up outside of {}",
             shown(folder)
@@ -66,11 +65,6 @@ fn look_up(repository: &Repository, tag: &str, branch: &str) -> Result<Arc<Node>
             Err(problem.at(Place::of_file(name)).hint(hint))
         }
     }
-}
-
-/// A name that `..` or a leading slash could use to reach another image's file.
-fn stays(name: &str) -> bool {
-    !name.is_empty() && name.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
 }
 
 fn missing(repository: &Repository, tag: &str, branch: &str, file: &str) -> Problem {
