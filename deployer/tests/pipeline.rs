@@ -130,7 +130,7 @@ fn an_image_tag_goes_in_at_one_end_and_runs_on_the_clusters_at_the_other() {
     }
     // Nothing to commit is done, not failed, and makes no commit.
     let same = pipeline.push_image(image).success();
-    assert_eq!(same.json()["status"], "unchanged", "{same}");
+    assert_eq!(same.json()["outcome"], "unchanged", "{same}");
     assert_eq!(pipeline.git(&["-C", "manifests.git", "rev-parse", "main"]), commit);
 }
 
