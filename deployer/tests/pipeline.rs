@@ -147,11 +147,11 @@ fn a_bad_image_fails_where_it_goes_and_nowhere_else() {
     let report = answer.json();
     let status = |name: &str| {
         let clusters = report["clusters"].as_array().unwrap();
-        clusters.iter().find(|cluster| cluster["name"] == name).unwrap()["status"].clone()
+        clusters.iter().find(|cluster| cluster["cluster"] == name).unwrap()["state"].clone()
     };
     assert_eq!(
         (status("dev-1"), status("eu-1"), status("us-1")),
-        ("succeeded".into(), "failed".into(), "failed".into())
+        ("done".into(), "failed".into(), "failed".into())
     );
     let said = format!("{answer}");
     assert!(said.contains("ErrImagePull") || said.contains("ImagePullBackOff"), "{said}");
