@@ -16,9 +16,7 @@ const SECRETS: [(&str, &str); 2] =
     [("PAYMENTS_API_KEY", "demo-key"), ("PAYMENTS_WEBHOOK_TOKEN", "demo-token")];
 
 fn main() {
-    for name in ["image-deployer", "deploymentizer", "deployer", "simcluster"] {
-        build(name);
-    }
+    build(&["image-deployer", "deploymentizer", "deployer", "simcluster"]);
     let started = Instant::now();
     let dir = tempfile::Builder::new().prefix("kit-demo-").tempdir().unwrap();
     let stage = Stage { dir: dir.path().to_owned() };
@@ -42,16 +40,19 @@ fn main() {
     stage.say("6. Somebody merges an image that does not exist. This is what failure looks like.");
     stage.commit("registry.larkspur.example/larkspur/cart:main-bad0bad");
     stage.render();
-    stage.expect(4, stage.deploy(&["--available-timeout", "20"]));
+    stage.expect(4, stage.deploy(&["--available-health-check-grace-period", "1s"]));
     stage.say("dev-1 follows the branch `develop` and was not touched. A revert in git is the rollback.");
     println!("\nThe demo took {:.1} s after the build.", started.elapsed().as_secs_f64());
 }
 
-/// Builds a binary if cargo has not; says nothing when it is there.
-fn build(name: &str) {
+/// Builds the programs; cargo says nothing and is done at once when they are there.
+fn build(names: &[&str]) {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(workspace_root()).args(["build", "--quiet", "--bin", name]);
-    if built_binary(name).parent().is_some_and(|folder| folder.ends_with("release")) {
+    cargo.current_dir(workspace_root()).args(["build", "--quiet"]);
+    for name in names {
+        cargo.args(["--bin", name]);
+    }
+    if std::env::current_exe().is_ok_and(|demo| demo.parent().is_some_and(|folder| folder.ends_with("release"))) {
         cargo.arg("--release");
     }
     if !cargo.status().is_ok_and(|status| status.success()) {
