@@ -175,7 +175,11 @@ fn resource(
     {
         return Ok(Answer::json(201, &answer));
     }
-    let kind = state.store.kind(&route.group, &route.resource).ok_or_else(no_resource)?;
+    let Some(kind) = state.store.kind(&route.group, &route.resource) else {
+        let known =
+            state.store.kinds().any(|k| k.group == route.group && k.version(&route.version).is_some());
+        return if known { Err(no_resource()) } else { Ok(Answer::text(404, "404 page not found\n".into())) };
+    };
     if kind.version(&route.version).is_none() || (!kind.namespaced && !route.ns.is_empty()) {
         return Err(no_resource());
     }
@@ -357,7 +361,7 @@ fn write(
             Some(scale) => scale::update(&mut writing, scale, name, parsed)?,
             None => return Err(no_resource()),
         },
-        ("PUT", _) if !name.is_empty() => writing.update(name, parsed)?,
+        ("PUT", _) if !name.is_empty() => writing.update(name, parsed, false)?,
         ("PATCH", _) if !name.is_empty() => patched(&mut writing, request, name, parsed)?,
         _ => return Err(not_allowed()),
     };
@@ -394,12 +398,15 @@ fn patched(
     };
     match mime {
         "application/merge-patch+json" => patch::merge(&mut target, &parsed.value),
-        "application/json-patch+json" => patch::json(&mut target, &parsed.value).map_err(|e| {
-            Refusal::new(
+        "application/json-patch+json" => patch::json(&mut target, &parsed.value).map_err(|_why| {
+            // The real server keeps the reason to itself.
+            let mut refusal = Refusal::new(
                 422,
                 "Invalid",
-                format!("the server rejected our request due to an error in our request: {e}"),
-            )
+                "the server rejected our request due to an error in our request",
+            );
+            refusal.details = Some(Box::new(json!({})));
+            refusal
         })?,
         "application/strategic-merge-patch+json" if !writing.kind.custom => {
             if let Some(version) = &version {
@@ -417,7 +424,7 @@ fn patched(
     let body = Parsed { value: target, duplicates: parsed.duplicates };
     match &scale {
         Some(scale) => scale::update(writing, scale, name, body),
-        None => writing.update(name, body),
+        None => writing.update(name, body, true),
     }
 }
 

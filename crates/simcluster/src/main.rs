@@ -79,7 +79,8 @@ struct Args {
 fn duration(text: &str) -> Result<Duration, String> {
     let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(at);
-    let number: f64 = number.parse().map_err(|_| format!("expected a time such as 300ms or 2s: {text}"))?;
+    let number: f64 =
+        number.parse().map_err(|_unparsed| format!("expected a time such as 300ms or 2s: {text}"))?;
     let seconds = match unit {
         "ms" => number / 1000.0,
         "s" => number,

@@ -185,7 +185,13 @@ impl FieldSelector {
             if !(OFFERED.iter().any(|(k, f)| (*k == "*" || *k == kind) && *f == field)
                 || selectable.iter().any(|s| s.trim_start_matches('.') == field))
             {
-                return Err(format!("field label not supported: {field}"));
+                let mut known: Vec<String> = OFFERED
+                    .iter()
+                    .filter(|(k, _)| *k == "*" || *k == kind)
+                    .map(|(_, f)| format!("{f:?}"))
+                    .collect();
+                known.extend(selectable.iter().map(|s| format!("{:?}", s.trim_start_matches('.'))));
+                return Err(format!("{field:?} is not a known field selector: only {}", known.join(", ")));
             }
             out.push((field.to_owned(), equal, value.to_owned()));
         }

@@ -147,8 +147,7 @@ impl Cause {
     }
 
     pub(crate) fn unsupported(field: impl Into<String>, value: &str, supported: &[&str]) -> Cause {
-        let mut list: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
-        list.sort();
+        let list: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
         Cause::new(
             "FieldValueNotSupported",
             field,
@@ -160,12 +159,10 @@ impl Cause {
         Cause::new("FieldValueForbidden", field, format!("Forbidden: {detail}"))
     }
 
-    #[allow(dead_code)]
     pub(crate) fn duplicate(field: impl Into<String>, value: &Value) -> Cause {
         Cause::new("FieldValueDuplicate", field, format!("Duplicate value: {value}"))
     }
 
-    #[allow(dead_code)]
     pub(crate) fn not_found(field: impl Into<String>, value: &Value) -> Cause {
         Cause::new("FieldValueNotFound", field, format!("Not found: {value}"))
     }

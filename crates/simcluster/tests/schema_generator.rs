@@ -6,6 +6,8 @@
 //!     cargo test -p simcluster --test schema_generator -- --ignored
 //! ```
 
+#![allow(clippy::unwrap_used, reason = "a generator that is run by hand: a panic is its way to say no")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;

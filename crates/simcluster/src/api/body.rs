@@ -51,7 +51,12 @@ fn json(bytes: &[u8]) -> Result<Body, Refusal> {
     let value = Seed { path: String::new(), duplicates: &mut duplicates }
         .deserialize(&mut reader)
         .and_then(|v| reader.end().map(|()| v))
-        .map_err(|e| Refusal::bad_request(format!("couldn't get version/kind; json parse error: {e}")))?;
+        .map_err(|e| {
+            let text: String = String::from_utf8_lossy(bytes).chars().take(200).collect();
+            Refusal::bad_request(format!(
+                "the object provided is unrecognized: couldn't get version/kind; json parse error: {e} ({text})"
+            ))
+        })?;
     Ok(Body { value, duplicates })
 }
 

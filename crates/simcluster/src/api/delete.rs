@@ -76,10 +76,11 @@ pub(crate) fn delete(
             && *given != meta(field)
         {
             let why = format!(
-                "Precondition failed: {what} in precondition: {given}, {what} in object meta: {}",
-                meta(field)
+                "the {what} in the precondition ({given}) does not match the {what} in record ({}). The object might have been {}",
+                meta(field),
+                if what == "UID" { "deleted and then recreated" } else { "modified" }
             );
-            return Err(Refusal::conflict(&kind.group, &kind.plural, name, &why));
+            return Err(Refusal::conflict(&kind.group, &kind.kind, name, &why));
         }
     }
     if &*key.kind == "namespaces" && matches!(name, "default" | "kube-system" | "kube-public") {

@@ -326,6 +326,13 @@ fn service_addresses(
     } else if old.is_none()
         && let Some(ip) = spec["clusterIP"].as_str().filter(|ip| *ip != "None")
     {
+        if ip.parse::<std::net::Ipv4Addr>().is_ok() && !ip.starts_with("10.96.") {
+            let why = format!(
+                "failed to allocate IP {ip}: the provided IP ({ip}) is not in the valid range. The range of valid IPs is 10.96.0.0/16"
+            );
+            let cause = Cause::invalid("spec.clusterIPs", &json!([ip]), &why);
+            return Err(Refusal::invalid("", "Service", &name, &[cause]));
+        }
         let taken = state.store.values("services", "").iter().any(|s| s["spec"]["clusterIP"] == ip);
         if taken {
             let cause = Cause::invalid(

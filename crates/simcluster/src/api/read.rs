@@ -105,7 +105,7 @@ pub(crate) fn list(state: &State, listing: &Listing) -> Result<Bytes, Refusal> {
     if let Some(given) = listing.rv.as_deref().filter(|r| !r.is_empty()) {
         let given: u64 = given.parse().map_err(|_unparsed| {
             Refusal::bad_request(format!(
-                "invalid resource version {given:?}: strconv.ParseUint: parsing {given:?}: invalid syntax"
+                "invalid resource version: resourceVersion: Invalid value: {given:?}: strconv.ParseUint: parsing {given:?}: invalid syntax"
             ))
         })?;
         if given > rv {
@@ -122,7 +122,7 @@ pub(crate) fn list(state: &State, listing: &Listing) -> Result<Bytes, Refusal> {
     let mut from = Key { kind: id.clone(), ns: listing.ns.as_str().into(), name: "".into() };
     if let Some(token) = &listing.token {
         let (at, start) = read_token(token)
-            .ok_or_else(|| Refusal::bad_request("continue key is not valid: unrecognized character"))?;
+            .ok_or_else(|| Refusal::bad_request("invalid continue token: continue key is not valid"))?;
         if at < state.store.forgotten() {
             return Err(Refusal::new(
                 410,
@@ -248,7 +248,7 @@ pub(crate) fn watch(
         None | Some("" | "0") => None,
         Some(text) => Some(text.parse::<u64>().map_err(|_unparsed| {
             Refusal::bad_request(format!(
-                "invalid resource version {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+                "invalid resource version: resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
             ))
         })?),
     };

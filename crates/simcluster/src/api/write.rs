@@ -89,14 +89,21 @@ impl Writing<'_> {
         Writer { manager, api_version, subresource, now }
     }
 
-    /// Decodes a body: type errors are refused, unknown fields dropped and reported as asked.
-    pub(crate) fn decode(&self, body: Body) -> Result<(Value, Vec<String>), Refusal> {
+    /// Decodes a body: type errors are refused, unknown fields dropped and reported as asked. A body that a
+    /// patch has produced is refused in other words than one that was sent.
+    fn decode(&self, body: Body, patched: bool) -> Result<(Value, Vec<String>), Refusal> {
         let mut value = body.value;
         let expected = self.kind.api_version(&self.version);
+        complete_type(&mut value, &self.kind.kind, &expected);
         check_type(&value, &self.kind.kind, &expected)?;
+        let sent = if patched { value.to_string() } else { String::new() };
         let mut strict = body.duplicates;
         let kind = &self.kind.kind;
         let wrap = |text: &str| {
+            if patched {
+                let cause = Cause::invalid("patch", &Value::String(sent.clone()), text);
+                return Refusal::invalid("", "", "", &[cause]);
+            }
             Refusal::bad_request(format!(
                 "{kind} in version {:?} cannot be handled as a {kind}: {text}",
                 self.version
@@ -131,7 +138,7 @@ impl Writing<'_> {
 
     /// POST.
     pub(crate) fn create(&mut self, body: Body) -> Result<Written, Refusal> {
-        let (mut value, warnings) = self.decode(body)?;
+        let (mut value, warnings) = self.decode(body, false)?;
         let meta = metadata(&mut value);
         if let Some(ns) = meta.get("namespace").and_then(Value::as_str)
             && self.kind.namespaced
@@ -212,7 +219,7 @@ impl Writing<'_> {
             &mut object,
             self.options.dry_run,
         )?;
-        let causes = validate::create(&self.kind, &object, self.state);
+        let causes = validate::create(&self.kind, self.served(), &object);
         self.refuse(&name, causes)?;
         let key = self.key(&name);
         if self.state.store.has(&key) {
@@ -276,11 +283,17 @@ impl Writing<'_> {
     }
 
     /// PUT, and the end of every patch that is not an apply.
-    pub(crate) fn update(&mut self, name: &str, body: Body) -> Result<Written, Refusal> {
-        let (mut value, warnings) = self.decode(body)?;
+    pub(crate) fn update(&mut self, name: &str, body: Body, patched: bool) -> Result<Written, Refusal> {
+        let (mut value, warnings) = self.decode(body, patched)?;
         check_names(&mut value, name, self.ns, self.kind.namespaced)?;
         let live = self.live(name)?;
         self.check_versions(name, &live, &mut value)?;
+        if self.kind.custom && metadata(&mut value).get("resourceVersion").is_none_or(|v| v == "") {
+            // Patches carry the live version; a PUT of a custom resource must say which one it replaces.
+            let cause =
+                Cause::invalid_text("metadata.resourceVersion", "0", "must be specified for an update");
+            return Err(Refusal::invalid(&self.kind.group, &self.kind.plural, name, &[cause]));
+        }
         self.default(&mut value);
         let given = metadata(&mut value).get("managedFields").cloned();
         let mut managers = match (self.subresource, given) {
@@ -336,7 +349,7 @@ impl Writing<'_> {
             let generation = old.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0) + 1;
             metadata(&mut object).insert("generation".into(), json!(generation));
         }
-        let causes = validate::update(&self.kind, &old, &object, self.subresource, self.state);
+        let causes = validate::update(&self.kind, self.served(), &old, &object, self.subresource);
         self.refuse(name, causes)?;
         let before = Managers::read(&old).unwrap_or_default();
         if managers.same_but_times(&before) {
@@ -377,7 +390,9 @@ impl Writing<'_> {
         let (uid, rv) = (given(meta, "uid"), given(meta, "resourceVersion"));
         if !uid.is_empty() && live["metadata"]["uid"] != uid.as_str() {
             let why = format!(
-                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                "StorageError: invalid object, Code: 4, Key: /registry/{}/{}/{name}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                self.kind.plural,
+                self.ns,
                 live["metadata"]["uid"].as_str().unwrap_or_default()
             );
             return Err(Refusal::conflict(&self.kind.group, &self.kind.plural, name, &why));
@@ -387,27 +402,51 @@ impl Writing<'_> {
                 "the object has been modified; please apply your changes to the latest version and try again";
             return Err(Refusal::conflict(&self.kind.group, &self.kind.plural, name, why));
         }
-        if rv.is_empty() && self.kind.custom && self.subresource.is_empty() {
-            // Patches carry the live version; a PUT of a custom resource must say which one it replaces.
-        }
         Ok(())
     }
 
     /// Server-side apply.
     pub(crate) fn apply(&mut self, name: &str, body: Body) -> Result<Written, Refusal> {
         let mut config = body.value;
-        if self.options.validation == FieldValidation::Strict && !body.duplicates.is_empty() {
+        // The apply endpoint reads YAML, whose reader counts lines; clients send JSON in one line.
+        let repeated: Vec<String> = body
+            .duplicates
+            .iter()
+            .map(|d| {
+                let field = d.trim_end_matches('"').rsplit(['.', '"']).next().unwrap_or_default();
+                format!("line 1: key {field:?} already set in map")
+            })
+            .collect();
+        if self.options.validation == FieldValidation::Strict && !repeated.is_empty() {
             return Err(Refusal::bad_request(format!(
-                "error strict decoding YAML: {}",
-                body.duplicates.join(", ")
+                "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  {}",
+                repeated.join("\n  ")
             )));
         }
+        let warnings = if self.options.validation == FieldValidation::Warn { repeated } else { Vec::new() };
         if !self.options.manager_given {
             let cause = Cause::required("fieldManager", "is required for apply patch");
             return Err(Refusal::invalid("meta.k8s.io", "PatchOptions", "", &[cause]));
         }
         let expected = self.kind.api_version(&self.version);
-        check_type(&config, &self.kind.kind, &expected)?;
+        let given = |k: &str| config[k].as_str().unwrap_or_default().to_owned();
+        if given("kind") != self.kind.kind || given("apiVersion") != expected {
+            let version = match given("apiVersion") {
+                v if v.is_empty() => "/".to_owned(),
+                v if v.contains('/') => v,
+                v => format!("/{v}"),
+            };
+            return Err(Refusal::bad_request(format!(
+                "invalid object type: {version}, Kind={}",
+                given("kind")
+            )));
+        }
+        if config["metadata"]["name"].as_str().is_none_or(str::is_empty) {
+            return Err(Refusal::bad_request(format!(
+                "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+            )));
+        }
+        let given_ns = config["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
         check_names(&mut config, name, self.ns, self.kind.namespaced)?;
         let meta = metadata(&mut config);
         if meta.get("managedFields").is_some_and(|m| !m.is_null()) {
@@ -421,15 +460,13 @@ impl Writing<'_> {
         }
         if let Some(live) = &live {
             self.check_versions(name, live, &mut config)?;
-        } else if config.pointer("/metadata/resourceVersion").is_some_and(|v| v != "")
-            || config.pointer("/metadata/uid").is_some_and(|v| v != "")
+        } else if let Some(uid) =
+            config.pointer("/metadata/uid").and_then(Value::as_str).filter(|u| !u.is_empty())
         {
-            return Err(Refusal::conflict(
-                &self.kind.group,
-                &self.kind.plural,
-                name,
-                "uid mismatch: the provided object specified uid, and no existing object was found",
-            ));
+            let why = format!(
+                "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            );
+            return Err(Refusal::conflict(&self.kind.group, &self.kind.plural, name, &why));
         }
         metadata(&mut config).remove("resourceVersion");
         metadata(&mut config).remove("uid");
@@ -440,7 +477,7 @@ impl Writing<'_> {
             let gvk = format!("{group}/{version}, Kind={}", self.kind.kind);
             let message = format!(
                 "failed to create typed patch object ({}/{name}; {gvk}): {}",
-                if self.kind.namespaced { self.ns } else { "" },
+                given_ns,
                 if errors.len() == 1 {
                     errors[0].clone()
                 } else {
@@ -477,11 +514,17 @@ impl Writing<'_> {
         } else {
             let found = decode(&ty, &mut value);
             if let Some(error) = found.error {
-                let kind = &self.kind.kind;
-                return Err(Refusal::bad_request(format!(
-                    "{kind} in version {:?} cannot be handled as a {kind}: {error}",
-                    self.version
-                )));
+                let gvk = format!("{}/{}, Kind={}", self.kind.group, self.version, self.kind.kind);
+                let why =
+                    if error.contains("json: cannot unmarshal number") && error.ends_with("of type int32") {
+                        "cannot convert float64 to int32"
+                    } else {
+                        &error
+                    };
+                let message = format!(
+                    "failed to convert new object ({given_ns}/{name}; {gvk}) to proper version: unable to convert unstructured object to {gvk}: {why}"
+                );
+                return Err(Refusal::new(500, "", message));
             }
         }
         self.default(&mut value);
@@ -490,9 +533,9 @@ impl Writing<'_> {
                 if self.subresource == "status" {
                     value = status_only(&old, value);
                 }
-                self.replace(name, live, value, managers, Vec::new())
+                self.replace(name, live, value, managers, warnings)
             }
-            None => self.insert(value, managers, Vec::new()),
+            None => self.insert(value, managers, warnings),
         }
     }
 }
@@ -577,32 +620,33 @@ fn spec_changed(kind: &Kind, old: &Value, new: &Value) -> bool {
     old.get("spec") != new.get("spec")
 }
 
+/// A body without type is taken for what the path says.
+fn complete_type(value: &mut Value, kind: &str, api_version: &str) {
+    if let Some(map) = value.as_object_mut() {
+        for (field, default) in [("apiVersion", api_version), ("kind", kind)] {
+            if map.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
+                map.insert(field.into(), json!(default));
+            }
+        }
+    }
+}
+
 fn check_type(value: &Value, kind: &str, api_version: &str) -> Result<(), Refusal> {
     let text = |k: &str| value.get(k).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (given_kind, given_version) = (text("kind"), text("apiVersion"));
-    if given_kind.is_empty() {
-        return Err(Refusal::bad_request(format!("Object 'Kind' is missing in '{}'", excerpt(value))));
-    }
-    if given_version.is_empty() {
-        return Err(Refusal::bad_request(format!("Object 'apiVersion' is missing in '{}'", excerpt(value))));
-    }
     if given_version != api_version {
         return Err(Refusal::bad_request(format!(
             "the API version in the data ({given_version}) does not match the expected API version ({api_version})"
         )));
     }
     if given_kind != kind {
-        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let (group, version) = api_version.split_once('/').unwrap_or(("core", api_version));
+        let group = group.split('.').next().unwrap_or(group);
         return Err(Refusal::bad_request(format!(
-            "{given_kind} in version {version:?} cannot be handled as a {kind}: no kind {given_kind:?} is registered for version \"{}\"",
-            if group.is_empty() { version.to_owned() } else { api_version.to_owned() }
+            "{given_kind} in version {version:?} cannot be handled as a {kind}: converting ({version}.{given_kind}) to ({group}.{kind}): unknown conversion"
         )));
     }
     Ok(())
-}
-
-fn excerpt(value: &Value) -> String {
-    value.to_string().chars().take(200).collect()
 }
 
 fn check_names(value: &mut Value, name: &str, ns: &str, namespaced: bool) -> Result<(), Refusal> {

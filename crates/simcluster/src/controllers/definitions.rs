@@ -9,6 +9,7 @@ use crate::schema::crd;
 use crate::store::Key;
 
 const MANAGER: &str = "kube-apiserver";
+const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut object: Value) {
     if &*key.kind == "apiservices.apiregistration.k8s.io" {
@@ -64,6 +65,10 @@ pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut object: Value)
             .map(|v| v["name"].clone())
             .collect();
         context.save_status(key, &object, MANAGER);
+        if let Some(mut stored) = context.state.store.get(key) {
+            stored["metadata"]["finalizers"] = serde_json::json!([CLEANUP]);
+            context.state.store.put(key, &mut stored);
+        }
         let delay = context.cluster.timing.ready_after;
         context.after(delay, Task::Reconcile(key.clone()));
         context.state.pending.insert(format!("establish {}", key.name), ());
@@ -105,7 +110,7 @@ fn remove_instances(context: &mut Context<'_>, key: &Key, object: &mut Value) {
         context.again(key, std::time::Duration::from_millis(50));
         return;
     }
-    delete::drop_finalizer(context.state, key, object, "customresourcecleanup.apiextensions.k8s.io");
+    delete::drop_finalizer(context.state, key, object, CLEANUP);
 }
 
 /// A kind whose definition is gone is not served any more.

@@ -136,10 +136,12 @@ impl Managers {
                     "manager": e.manager,
                     "operation": if e.applied { "Apply" } else { "Update" },
                     "apiVersion": e.api_version,
-                    "time": e.time,
                     "fieldsType": "FieldsV1",
                     "fieldsV1": e.set.encode(),
                 });
+                if !e.time.is_empty() {
+                    out["time"] = json!(e.time);
+                }
                 if !e.subresource.is_empty() {
                     out["subresource"] = json!(e.subresource);
                 }
@@ -233,7 +235,8 @@ impl Managers {
                     applied: true,
                     api_version: writer.api_version.to_owned(),
                     subresource: writer.subresource.to_owned(),
-                    time: writer.now.to_owned(),
+                    // Only an apply that changes the object is timed.
+                    time: String::new(),
                     set: Set::default(),
                 });
                 self.0.len() - 1
@@ -400,6 +403,11 @@ mod tests {
         let merged =
             managers.apply(&ty, &live, &config, writer("kit"), Reach::NotStatus, true).unwrap().unwrap();
         assert_eq!(merged, config);
-        assert_eq!(managers.0.len(), 1, "kubectl has nothing left: {managers:?}");
+        let kubectl = managers.0.iter().find(|e| e.manager == "kubectl").map(|e| e.set.paths());
+        assert_eq!(
+            kubectl,
+            Some(vec![".spec".to_owned()]),
+            "the field is lost, the struct that it made is not"
+        );
     }
 }

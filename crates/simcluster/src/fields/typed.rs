@@ -193,7 +193,21 @@ fn go_kind(value: &Value) -> &'static str {
 }
 
 fn go_print(value: &Value) -> String {
-    format!("&{{{}}}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    format!("&{{{}}}", go_value(value))
+}
+
+/// As Go's `%v` prints it.
+fn go_value(value: &Value) -> String {
+    match value {
+        Value::String(s) => s.clone(),
+        Value::Array(list) => format!("[{}]", list.iter().map(go_value).collect::<Vec<_>>().join(" ")),
+        Value::Object(map) => {
+            let mut entries: Vec<String> = map.iter().map(|(k, v)| format!("{k}:{}", go_value(v))).collect();
+            entries.sort();
+            format!("map[{}]", entries.join(" "))
+        }
+        other => other.to_string(),
+    }
 }
 
 fn go_debug(value: &Value) -> String {

@@ -203,6 +203,26 @@ fn walk(ty: &Ty, value: &mut Value, path: &str, unknown: &mut Vec<String>) {
     }
 }
 
+/// Finds items of a set or keyed list that are there twice.
+fn duplicates(schema: &Value, list: &[Value], path: &str, causes: &mut Vec<Cause>) {
+    let key = |item: &Value| match schema["x-kubernetes-list-type"].as_str() {
+        Some("set") => Some(item.clone()),
+        Some("map") => {
+            let keys = schema["x-kubernetes-list-map-keys"].as_array()?;
+            let fields =
+                keys.iter().filter_map(|k| Some((k.as_str()?.to_owned(), item.get(k.as_str()?)?.clone())));
+            Some(Value::Object(fields.collect()))
+        }
+        _ => None,
+    };
+    for (i, item) in list.iter().enumerate() {
+        let Some(mine) = key(item) else { return };
+        if list[..i].iter().any(|other| key(other).as_ref() == Some(&mine)) {
+            causes.push(Cause::duplicate(format!("{path}[{i}]"), &mine));
+        }
+    }
+}
+
 /// Fills in the schema's defaults; drops nulls of fields that are not nullable.
 pub(crate) fn default(version: &Version, object: &mut Value) {
     if let Some(schema) = &version.schema {
@@ -323,6 +343,7 @@ fn check(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Cause>) {
                 let text = in_body(&format!("should have at least {min} items"));
                 causes.push(Cause::invalid(path, &Value::from(list.len()), &text));
             }
+            duplicates(schema, list, path, causes);
             for (i, entry) in list.iter().enumerate() {
                 check(&schema["items"], entry, &format!("{path}[{i}]"), causes);
             }

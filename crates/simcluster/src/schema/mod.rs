@@ -122,8 +122,14 @@ pub(crate) fn built_in(name: &str) -> Arc<Ty> {
     for line in lines {
         let Some((field, code)) = line.split_once(' ') else { continue };
         let (field, required) = field.strip_suffix('+').map_or((field, false), |f| (f, true));
-        let key_default = (field == "protocol" && matches!(short, "ContainerPort" | "ServicePort"))
-            .then(|| Value::String("TCP".into()));
+        // What stands for an absent key field: the Go zero value of a field that is always present.
+        let key_default = match (field, code) {
+            ("protocol", _) if matches!(short, "ContainerPort" | "ServicePort") => Some(Value::from("TCP")),
+            ("name", "s") if short == "LocalObjectReference" => Some(Value::from("")),
+            (_, "s") if required => Some(Value::from("")),
+            (_, "i" | "l") if required => Some(Value::from(0)),
+            _ => None,
+        };
         order.push(field.to_owned());
         fields.insert(field.to_owned(), Field { ty: parse(code), required, key_default });
     }

@@ -7,7 +7,6 @@ use crate::status::Cause;
 
 pub(super) const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 pub(super) const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-pub(super) const LABEL_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
 const QUALIFIED: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 const VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
@@ -26,18 +25,6 @@ pub(super) fn label(text: &str) -> Vec<String> {
     }
     if !label_text(text) {
         out.push(LABEL.to_owned());
-    }
-    out
-}
-
-/// What is wrong with an RFC 1035 label.
-pub(super) fn label_1035(text: &str) -> Vec<String> {
-    let mut out = Vec::new();
-    if text.len() > 63 {
-        out.push("must be no more than 63 bytes".to_owned());
-    }
-    if !label_text(text) || text.starts_with(|c: char| c.is_ascii_digit()) {
-        out.push(LABEL_1035.to_owned());
     }
     out
 }
@@ -125,8 +112,8 @@ pub(super) fn check(kind: &Kind, object: &Value, causes: &mut Vec<Cause>) {
         causes.push(Cause::required("metadata.name", "name or generateName is required"));
     } else {
         let problems = match kind.group_resource().as_str() {
-            "namespaces" => label(name),
-            "services" => label_1035(name),
+            "namespaces" | "services" if name.contains('.') => vec!["must not contain dots".to_owned()],
+            "namespaces" | "services" => label(name),
             r if r.ends_with("rbac.authorization.k8s.io") => {
                 let bad = name == "." || name == ".." || name.contains(['/', '%']);
                 if bad { vec!["may not contain '/' or '%'".to_owned()] } else { Vec::new() }
