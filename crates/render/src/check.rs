@@ -1,6 +1,8 @@
 //! The check of what was rendered, before anything is written: valid YAML, one `apiVersion`, `kind` and name per
 //! document, names that Kubernetes accepts.
 
+mod quick;
+
 use manifest::ObjectRef;
 use manifest::yaml::{self, Node, Scalar, Schema, Style};
 
@@ -32,6 +34,17 @@ pub struct Object {
 /// # Errors
 /// Everything that is wrong with it; of broken YAML the first thing.
 pub fn check(text: &str, schema: Schema) -> Result<Vec<Object>, Vec<Finding>> {
+    match quick::check(text) {
+        Some(objects) => Ok(objects),
+        None => parse(text, schema),
+    }
+}
+
+/// The check by the full parser, which [`check`] takes only where the quick reader is not sure.
+///
+/// # Errors
+/// As [`check`].
+pub fn parse(text: &str, schema: Schema) -> Result<Vec<Object>, Vec<Finding>> {
     let documents = yaml::read(text, "output", schema).map_err(|error| {
         vec![Finding { line: error.line, column: error.column, message: error.message(), hint: error.hint() }]
     })?;
@@ -158,4 +171,193 @@ fn is_subdomain(text: &str) -> bool {
             && !part.ends_with('-')
     };
     text.len() <= 253 && text.split('.').all(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DEPLOYMENT: &str = "\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: cart # the cart
+  labels: {app: cart, tier: \"web\"}
+spec:
+  replicas: 2
+
+  template:
+    spec:
+      containers:
+      - name: cart
+        image: registry.example.com:5000/org/cart:main-1
+        args: [\"-m\", '5''12', --x=1]
+        env:
+        - name: A
+          value: \"x: \\\"y\\\" # no comment\"
+        -   name: B
+            value: http://x/y?z=1
+          # comment
+        command:
+          - sh
+          - -c
+          - |
+            echo a: b
+
+              - c
+        -
+          name: C
+      - name: side
+        env: []
+---
+# a config map
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings, namespace: shop}
+data:
+  a.yaml: |-
+    x: [
+    # not a comment
+  b: >
+   folded
+  key-with.dots/and-slash: v
+";
+
+    #[test]
+    fn ordinary_manifests_take_the_quick_way() {
+        let text = DEPLOYMENT.replace("        -\n          name: C\n", "");
+        let objects = quick::check(&text).expect("quick");
+        assert_eq!(Ok(&objects), parse(&text, Schema::Kubernetes).as_ref());
+        let names: Vec<String> = objects.iter().map(|object| object.name.to_string()).collect();
+        assert_eq!(names, ["Deployment/cart", "ConfigMap/shop/settings"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_found_with_its_place() {
+        let found = |text: &str| {
+            let findings = check(text, Schema::Kubernetes).unwrap_err();
+            findings.iter().map(|f| format!("{}:{}: {}", f.line, f.column, f.message)).collect::<Vec<_>>()
+        };
+        assert_eq!(found("a: b: c"), ["1:5: mapping values are not allowed in this context"]);
+        assert_eq!(found("- a\n"), ["1:1: expected a Kubernetes object, found a list"]);
+        assert_eq!(found("kind: A\n"), ["1:1: `apiVersion` is missing"]);
+        assert_eq!(found("apiVersion: v1\nkind: A\n"), ["1:1: `metadata` is missing"]);
+        assert_eq!(
+            found("apiVersion: v1\nkind: A\nmetadata: {x: 1}\n"),
+            ["3:11: `metadata.name` is missing"]
+        );
+        assert_eq!(
+            found("apiVersion: v1\nkind: A\nmetadata:\n  name: 1\n"),
+            ["4:9: `metadata.name` must be a string, found a number"]
+        );
+        assert_eq!(
+            found("apiVersion: v1\nkind: A\nmetadata:\n  name: A_b\n"),
+            [format!("4:9: `metadata.name` {NOT_A_SUBDOMAIN}: `A_b`")]
+        );
+        assert_eq!(
+            found("apiVersion: v1\nkind: A\nmetadata: {name: a}\ndata:\n  a: 1\n  a: 2\n"),
+            ["6:3: duplicate key `a`, first given in line 5"]
+        );
+    }
+
+    #[test]
+    fn lists_of_objects_count_each() {
+        let text = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: A, metadata: {name: a}}\n";
+        assert_eq!(check(text, Schema::Kubernetes).unwrap()[0].name.to_string(), "A/a");
+    }
+
+    #[test]
+    fn names_follow_the_rules_of_their_kind() {
+        assert!(acceptable_name("rbac.authorization.k8s.io/v1", "ClusterRole", "system:x").is_ok());
+        assert!(acceptable_name("v1", "ConfigMap", "a.b-c").is_ok());
+        assert!(acceptable_name("v1", "Service", "a.b").is_err());
+        assert!(acceptable_name("apps/v1", "Deployment", "-a").is_err());
+    }
+
+    /// Whatever the quick reader accepts, the parser accepts too, with the same objects.
+    fn agree(text: &str) -> Result<(), TestCaseError> {
+        if let Some(objects) = quick::check(text) {
+            for schema in [Schema::Kubernetes, Schema::Core] {
+                let parsed = parse(text, schema);
+                prop_assert_eq!(Ok(&objects), parsed.as_ref(), "{}", text);
+            }
+        }
+        Ok(())
+    }
+
+    fn lines() -> impl Strategy<Value = String> {
+        let pieces = prop::sample::select(vec![
+            "a: b",
+            "a:",
+            "b: 1",
+            "- a",
+            "-",
+            "- a: b",
+            "- - c",
+            "name: x",
+            "metadata:",
+            "kind: K",
+            "---",
+            "# c",
+            "",
+            "a: |",
+            "a: \"x\"",
+            "'a': b",
+            "a: 'it''s'",
+            "a: [1, 2]",
+            "a: {b: c}",
+            "{a: b}",
+            "a: b: c",
+            "a : b",
+            "text",
+            "yes: 1",
+            "a: &x b",
+            "a: *x",
+            "a: b # c",
+            "a: #c",
+            "a: {b: {c: [d]}, e: f}",
+            "a: [",
+            "- |",
+            "- name: x",
+            "b: - c",
+            "c: >-",
+            "name: 1",
+            "a: \"x",
+            "  ",
+            "a:\tb",
+            "- # c",
+            "a: [b,, c]",
+            "a: [b, ]",
+            "a: {b}",
+            "...",
+        ]);
+        let line = (0usize..5, pieces).prop_map(|(indent, piece)| format!("{}{piece}\n", " ".repeat(indent)));
+        prop::collection::vec(line, 0..8).prop_map(|lines| lines.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn the_quick_reader_never_accepts_what_the_parser_refuses(body in lines()) {
+            agree(&body)?;
+            agree(&format!("apiVersion: v1\nkind: K\nmetadata:\n  name: x\ndata:\n{body}"))?;
+            agree(&format!("apiVersion: v1\nkind: K\nmetadata: {{name: x}}\n{body}"))?;
+        }
+
+        #[test]
+        fn nor_after_a_byte_of_a_manifest_was_changed(at in 0usize..900, byte in "[ -~\\n]") {
+            let mut text = DEPLOYMENT.to_owned();
+            if at < text.len() {
+                text.replace_range(at..at + 1, &byte);
+                agree(&text)?;
+                text.remove(at);
+                agree(&text)?;
+                text.insert_str(at, &byte.repeat(2));
+                agree(&text)?;
+            }
+        }
+    }
 }

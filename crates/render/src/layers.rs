@@ -220,3 +220,170 @@ pub fn assign(below: &Arc<Node>, above: &Arc<Node>, observe: &mut impl Observe) 
     }
     Node::new(Value::Map(map), below.origin)
 }
+
+#[cfg(test)]
+mod tests {
+    use manifest::yaml::{self, Schema};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::node::FileId;
+
+    const RULES: Rules = Rules { integer_keys_first: true };
+
+    fn tree(text: &str) -> Arc<Node> {
+        let document = yaml::read_one(text, "test", Schema::JsYaml3).unwrap();
+        Node::from_yaml(&document.root, FileId(0), Layer::Base, false)
+    }
+
+    fn merged(base: &str, over: &str) -> serde_json::Value {
+        merge(&tree(base), &tree(over), RULES, &mut ()).to_json()
+    }
+
+    #[test]
+    fn each_case_of_the_table() {
+        for (base, over, expected) in [
+            ("{a: 1}", "{a: 0}", json!({"a": 0})),
+            ("{a: x}", "{a: ''}", json!({"a": ""})),
+            ("{a: 1}", "{a: null}", json!({"a": 1})),
+            ("{a: {b: 1}}", "{a: {b: null, c: null}}", json!({"a": {"b": 1, "c": null}})),
+            ("{a: null}", "{a: {b: 1}}", json!({"a": {"b": 1}})),
+            ("{a: [1, 2, 3]}", "{a: [9]}", json!({"a": [9, 2, 3]})),
+            ("{a: [1]}", "{a: [null, null, 3]}", json!({"a": [1, null, 3]})),
+            ("{a: [1, 2]}", "{a: []}", json!({"a": [1, 2]})),
+            (
+                "{a: [{n: x, v: 1}, {n: y, v: 2}]}",
+                "{a: [{n: y, v: 3}]}",
+                json!({"a": [{"n": "y", "v": 3}, {"n": "y", "v": 2}]}),
+            ),
+            ("{a: {b: 1}}", "{a: [1]}", json!({"a": [1]})),
+            ("{a: [1, 2]}", "{a: {1: 9, x: y}}", json!({"a": [1, 9]})),
+            ("{a: [1, 2]}", "{a: 3}", json!({"a": 3})),
+            ("{a: 3}", "{a: [1]}", json!({"a": [1]})),
+        ] {
+            assert_eq!(merged(base, over), expected, "{base} + {over}");
+        }
+    }
+
+    #[test]
+    fn keys_of_the_base_come_first_and_integer_keys_before_all() {
+        let keys = |base: &str, over: &str| {
+            let node = merge(&tree(base), &tree(over), RULES, &mut ());
+            node.as_map().unwrap().keys().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(keys("{b: 1, a: 2}", "{c: 3, a: 4, d: 5}"), ["b", "a", "c", "d"]);
+        assert_eq!(keys("{b: 1, 2: 2}", "{1: 3, c: 4}"), ["1", "2", "b", "c"]);
+    }
+
+    #[test]
+    fn env_lists_merge_by_name_at_any_depth() {
+        let env = |base: &str, over: &str| {
+            merged(&format!("{{x: {{env: {base}}}}}"), &format!("{{x: {{env: {over}}}}}"))["x"]["env"].clone()
+        };
+        let names = |value: serde_json::Value| {
+            value
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|entry| entry["name"].as_str().unwrap_or("-").to_owned())
+                .collect::<Vec<_>>()
+        };
+        let (abc, dca) = ("[{name: A}, {name: B}, {name: C}]", "[{name: D}, {name: C}, {name: A}]");
+        assert_eq!(names(env(abc, dca)), ["A", "B", "C", "D"]);
+        assert_eq!(
+            env("[{name: A, value: 1}]", "[{name: A, value: null, valueFrom: {x: y}}]"),
+            json!([{"name": "A", "value": null, "valueFrom": {"x": "y"}}])
+        );
+        assert_eq!(
+            env("[{name: A, value: 1}]", "[{name: A, value: 2}, {name: A, value: 3}]"),
+            json!([{"name": "A", "value": 2}, {"name": "A", "value": 3}])
+        );
+        assert_eq!(
+            env("[{value: 1}, plain]", "[{value: 2}, plain]"),
+            json!([{"value": 1}, "plain", {"value": 2}, "plain"])
+        );
+        assert_eq!(env("[null, {name: A}]", "[null]"), json!([{"name": "A"}]));
+        assert_eq!(env("[{name: A}]", "{a: 1}"), json!([{"name": "A"}]));
+        assert_eq!(env("[{name: A}]", "null"), json!([{"name": "A"}]));
+    }
+
+    #[test]
+    fn an_observer_sees_what_lost() {
+        let mut lost = Vec::new();
+        let (base, over) = (tree("{a: 1, b: {c: 2}}"), tree("{a: 9, b: {c: 8, d: 7}}"));
+        merge(&base, &over, RULES, &mut |loser: &Arc<Node>, winner: &Arc<Node>| {
+            lost.push((loser.to_text(), winner.to_text()));
+        });
+        assert_eq!(lost, [("1".to_owned(), "9".to_owned()), ("2".to_owned(), "8".to_owned())]);
+    }
+
+    fn value() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(json!(null)),
+            any::<bool>().prop_map(|flag| json!(flag)),
+            (0..9i64).prop_map(|number| json!(number)),
+            "[a-c]{0,2}".prop_map(|text| json!(text)),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(|items| json!(items)),
+                map_of(inner),
+            ]
+        })
+    }
+
+    fn map_of(inner: impl Strategy<Value = serde_json::Value>) -> impl Strategy<Value = serde_json::Value> {
+        let key = prop_oneof!["[a-e]", Just("env".to_owned()), Just("name".to_owned()), "[0-3]"];
+        prop::collection::vec((key, inner), 0..5)
+            .prop_map(|pairs| serde_json::Value::Object(pairs.into_iter().collect()))
+    }
+
+    fn node(value: &serde_json::Value) -> Arc<Node> {
+        Node::from_json(value, Origin::of(Layer::Base))
+    }
+
+    proptest! {
+        #[test]
+        fn merging_with_nothing_is_identity(base in map_of(value())) {
+            let base = node(&base);
+            for nothing in [json!({}), json!(null)] {
+                let merged = merge(&base, &node(&nothing), RULES, &mut ());
+                prop_assert!(Arc::ptr_eq(&merged, &base));
+            }
+        }
+
+        #[test]
+        fn keys_of_one_side_survive_in_order(base in map_of(value()), over in map_of(value())) {
+            let (base, over) = (node(&base), node(&over));
+            let rules = Rules { integer_keys_first: false };
+            let merged = merge(&base, &over, rules, &mut ());
+            let map = merged.as_map().unwrap();
+            let mut expected: Vec<&str> = base.as_map().unwrap().keys().collect();
+            expected.extend(over.as_map().unwrap().keys().filter(|key| base.get(key).is_none()));
+            prop_assert_eq!(map.keys().collect::<Vec<_>>(), expected);
+            for entry in &base.as_map().unwrap().entries {
+                if over.get(&entry.key).is_none() {
+                    prop_assert!(Arc::ptr_eq(map.get(&entry.key).unwrap(), &entry.value));
+                }
+            }
+            for entry in &over.as_map().unwrap().entries {
+                if base.get(&entry.key).is_none() {
+                    prop_assert!(Arc::ptr_eq(map.get(&entry.key).unwrap(), &entry.value));
+                }
+            }
+        }
+
+        #[test]
+        fn the_same_merge_twice_changes_nothing_more(base in map_of(value()), over in map_of(value())) {
+            // Entries without a name are added each time, as in kit; all other rules settle.
+            let without_env = |value: &serde_json::Value| {
+                node(&serde_json::from_str(&value.to_string().replace("\"env\"", "\"f\"")).unwrap())
+            };
+            let (base, over) = (without_env(&base), without_env(&over));
+            let once = merge(&base, &over, RULES, &mut ());
+            let twice = merge(&once, &over, RULES, &mut ());
+            prop_assert_eq!(once.to_json(), twice.to_json());
+        }
+    }
+}

@@ -14,6 +14,7 @@ pub mod provider;
 pub mod secrets;
 pub mod source;
 pub mod template;
+pub mod trace;
 pub mod validate;
 pub mod view;
 

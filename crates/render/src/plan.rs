@@ -16,6 +16,7 @@ use crate::provider::{self, Provider};
 use crate::secrets::Secrets;
 use crate::source::{Cluster, Merged, Repository, did_you_mean, patterns};
 use crate::template::{Engine, Templates, locate};
+use crate::trace::Trace;
 use crate::view::{self, Flags, Sources, View};
 
 /// What a run renders, and how.
@@ -366,10 +367,10 @@ impl Renderer {
             return Ok(None);
         }
         let objects = check::check(&text, self.output_schema()).map_err(|findings| {
-            findings
-                .iter()
-                .map(|finding| self.finding(rendering, finding, engine, &source, &text, &output))
-                .collect::<Vec<_>>()
+            let trace = self.trace(engine, relative, rendering.view, &text);
+            let rendered =
+                Output { engine, source: &source, text: &text, name: &output, trace: trace.as_ref() };
+            findings.iter().map(|finding| self.finding(rendering, finding, &rendered)).collect::<Vec<_>>()
         })?;
         Ok(Some(OutputFile {
             name: output,
@@ -383,28 +384,44 @@ impl Renderer {
         }))
     }
 
-    fn finding(
-        &self,
-        rendering: &Rendering<'_>,
-        finding: &Finding,
-        engine: Engine,
-        source: &Arc<str>,
-        text: &str,
-        output: &str,
-    ) -> Problem {
-        let mut problem = if engine == Engine::Copy {
-            let place = Place { file: source.clone(), line: finding.line, column: finding.column };
+    /// What is wrong with an output, told by the template line and the values that made it.
+    fn finding(&self, rendering: &Rendering<'_>, finding: &Finding, output: &Output<'_>) -> Problem {
+        let Output { engine, source, text, name, trace } = output;
+        let mut problem = if *engine == Engine::Copy {
+            let place = Place { file: (*source).clone(), line: finding.line, column: finding.column };
             Problem::new(finding.message.clone()).at(place).excerpt_of(text)
         } else {
-            let place = Place { file: output.into(), line: finding.line, column: finding.column };
-            let problem =
-                Problem::new(format!("{source} renders to an invalid manifest: {}", finding.message));
-            problem.at(place).excerpt_of(text)
+            let place = Place { file: (*name).into(), line: finding.line, column: finding.column };
+            let excerpt = Problem::new("").at(place.clone()).excerpt_of(text).excerpt;
+            let traced = trace.and_then(|trace| trace.at(finding.line, finding.column));
+            let made = match &traced {
+                Some((template, _)) => (*template).clone(),
+                None => Place::of_file((*source).clone()),
+            };
+            let mut problem = Problem::new(format!("renders to {place}: {}", finding.message)).at(made);
+            problem.excerpt = excerpt;
+            for read in traced.into_iter().flat_map(|(_, reads)| reads) {
+                let at = match self.repository.place(&read.origin) {
+                    Some(at) => format!(" at {at}"),
+                    None => String::new(),
+                };
+                problem = problem.cause(format!("`{}` is set{at} ({})", read.path, read.origin.layer.name()));
+            }
+            problem
         };
         problem.hints.extend(finding.hint.map(str::to_owned));
         rendering.secrets.mask_problem(&mut problem);
         problem
     }
+}
+
+/// A rendered text, and how it came to be.
+struct Output<'a> {
+    engine: Engine,
+    source: &'a Arc<str>,
+    text: &'a str,
+    name: &'a str,
+    trace: Option<&'a Trace>,
 }
 
 struct Rendering<'a> {

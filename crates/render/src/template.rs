@@ -15,6 +15,7 @@ use crate::source::{Repository, did_you_mean};
 use crate::view::View;
 
 pub use jinja::Jinja;
+pub(crate) use jinja::{settings, to_value};
 
 /// What happens to a resource's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -166,7 +167,13 @@ impl Templates {
             }
             Engine::Jinja => {
                 let place = name(repository, file);
-                self.jinja.render(file, &place, view, searched, out).map_err(|problem| vec![problem])
+                self.jinja.render(file, &place, view, searched, out).map_err(|problem| {
+                    let folder = &repository.folders.resources;
+                    match problem.place {
+                        Some(_) => vec![problem],
+                        None => vec![missing(repository, folder, &folder.join(file), file)],
+                    }
+                })
             }
             Engine::Mustache => {
                 let template = self.mustache(repository, file).map_err(|problem| vec![problem])?;

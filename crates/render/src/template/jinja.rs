@@ -134,7 +134,10 @@ impl Jinja {
         problem = problem.at(Place { file: self.shown(name), line, column }).excerpt_of(&source);
         for error in outer.iter().rev() {
             if let (Some(name), Some(line)) = (error.name(), error.line()) {
-                problem = problem.cause(format!("used at {}:{line}", self.shown(name)));
+                let used = format!("used at {}:{line}", self.shown(name));
+                if !problem.causes.contains(&used) {
+                    problem = problem.cause(used);
+                }
             }
         }
         for other in others {

@@ -1,0 +1,521 @@
+//! The check of the output at the speed of reading it, for the YAML that manifests are almost always made of.
+//!
+//! This is a recogniser of a part of YAML that all parsers agree on: block maps and lists by indentation, plain, quoted
+//! and block scalars, small flow collections in one line. What it accepts, the full parser accepts too and finds the same
+//! objects in (a property test holds it to that); whatever it is not sure of, it leaves to the full parser.
+
+use manifest::ObjectRef;
+use manifest::yaml::{Scalar, Schema};
+
+use super::{Object, acceptable_name, is_label};
+
+/// The objects of `text`, or `None` if the full parser must look.
+pub fn check(text: &str) -> Option<Vec<Object>> {
+    if !text.bytes().all(is_plain_byte) {
+        return None;
+    }
+    let mut reader =
+        Reader { objects: Vec::new(), stack: Vec::new(), keys: Vec::new(), document: Document::default() };
+    let mut lines = Lines { text, at: 0, number: 0 };
+    while let Some(line) = lines.next() {
+        reader.line(line, &mut lines)?;
+    }
+    reader.end_document()?;
+    Some(reader.objects)
+}
+
+/// Printable ASCII, line feeds, and the parts of letters outside ASCII; not those that begin control characters,
+/// line separators or byte order marks.
+fn is_plain_byte(byte: u8) -> bool {
+    matches!(byte, b'\n' | b' '..=b'~' | 0x80..) && !matches!(byte, 0xc2 | 0xe2 | 0xef)
+}
+
+struct Lines<'t> {
+    text: &'t str,
+    at: usize,
+    number: u32,
+}
+
+impl<'t> Lines<'t> {
+    fn peek(&self) -> Option<&'t str> {
+        let rest = self.text.get(self.at..).filter(|rest| !rest.is_empty())?;
+        Some(rest.split_once('\n').map_or(rest, |(line, _)| line))
+    }
+
+    fn next(&mut self) -> Option<&'t str> {
+        let line = self.peek()?;
+        self.at += line.len() + 1;
+        self.number += 1;
+        Some(line)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Map,
+    List,
+}
+
+/// What a map is, as far as identity goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Root,
+    Metadata,
+    Other,
+}
+
+struct Frame {
+    indent: usize,
+    shape: Shape,
+    role: Role,
+    /// The last key, or dash, has no value yet.
+    pending: bool,
+    /// Where the keys of this map begin in [`Reader::keys`].
+    keys: usize,
+}
+
+#[derive(Default)]
+struct Document<'t> {
+    has_root: bool,
+    line: u32,
+    api_version: Option<&'t str>,
+    kind: Option<&'t str>,
+    name: Option<&'t str>,
+    namespace: Option<&'t str>,
+    has_metadata: bool,
+}
+
+struct Reader<'t> {
+    objects: Vec<Object>,
+    stack: Vec<Frame>,
+    keys: Vec<&'t str>,
+    document: Document<'t>,
+}
+
+const MAX_DEPTH: usize = 40;
+const MAX_KEYS: usize = 200;
+
+impl<'t> Reader<'t> {
+    fn line(&mut self, line: &'t str, lines: &mut Lines<'t>) -> Option<()> {
+        let trimmed = line.trim_start_matches(' ');
+        if trimmed.is_empty() || trimmed.starts_with('#') {
+            return Some(());
+        }
+        let mut column = line.len() - trimmed.len();
+        let mut rest = trimmed.trim_end_matches(' ');
+        if column == 0 && matches!(rest.as_bytes()[0], b'%' | b'-' | b'.') {
+            if rest == "---" {
+                return self.end_document();
+            }
+            if rest.starts_with(['%', '.']) || rest.starts_with("---") {
+                return None;
+            }
+        }
+        let mut after_dash = false;
+        while rest == "-" || rest.starts_with("- ") {
+            after_dash = true;
+            self.dash(column)?;
+            let after = rest[1..].trim_start_matches(' ');
+            column += rest.len() - after.len();
+            rest = after;
+            if rest.is_empty() || rest.starts_with('#') {
+                return Some(());
+            }
+        }
+        match key_of(rest) {
+            Some((key, value)) => self.key(column, key, value, lines),
+            None if !after_dash => None,
+            None => {
+                let top = self.stack.last_mut()?;
+                if top.shape == Shape::Map || !top.pending {
+                    return None;
+                }
+                top.pending = false;
+                let parent = top.indent;
+                value_end(rest, parent, lines)
+            }
+        }
+    }
+
+    fn dash(&mut self, column: usize) -> Option<()> {
+        while self.stack.last().is_some_and(|top| top.indent > column) {
+            self.pop();
+        }
+        let top = self.stack.last_mut()?;
+        let fits = match top.shape {
+            Shape::List => top.indent == column || top.pending,
+            Shape::Map => top.pending,
+        };
+        if !fits {
+            return None;
+        }
+        if top.shape == Shape::List && top.indent == column {
+            top.pending = true;
+            return Some(());
+        }
+        top.pending = false;
+        self.push(column, Shape::List, Role::Other, true)
+    }
+
+    fn key(&mut self, column: usize, key: &'t str, value: &'t str, lines: &mut Lines<'t>) -> Option<()> {
+        // A list may stand at the indentation of the key that it belongs to; the next key ends it.
+        let ends = |top: &Frame| top.indent > column || (top.shape == Shape::List && top.indent == column);
+        while self.stack.last().is_some_and(ends) {
+            self.pop();
+        }
+        match self.stack.last_mut() {
+            None if self.document.has_root => return None,
+            None => {
+                self.document.has_root = true;
+                self.document.line = lines.number;
+                self.push(column, Shape::Map, Role::Root, false)?;
+            }
+            Some(top) if top.shape == Shape::Map && top.indent == column => {}
+            Some(top) if top.pending => {
+                top.pending = false;
+                let is_metadata = top.role == Role::Root && self.keys.last() == Some(&"metadata");
+                let role = if is_metadata { Role::Metadata } else { Role::Other };
+                self.push(column, Shape::Map, role, false)?;
+            }
+            Some(_) => return None,
+        }
+        let top = self.stack.last_mut()?;
+        let (first, role, parent) = (top.keys, top.role, top.indent);
+        let known = &self.keys[first..];
+        if known.len() >= MAX_KEYS || known.contains(&key) {
+            return None;
+        }
+        self.keys.push(key);
+        top.pending = value.is_empty();
+        if value.is_empty() {
+            if role == Role::Root && key == "metadata" {
+                self.document.has_metadata = true;
+            }
+            return Some(());
+        }
+        match (role, key) {
+            (Role::Root, "apiVersion") => self.document.api_version = Some(identity(value)?),
+            (Role::Root, "kind") => self.document.kind = Some(identity(value)?),
+            (Role::Metadata, "name") => self.document.name = Some(identity(value)?),
+            (Role::Metadata, "namespace") => self.document.namespace = Some(identity(value)?),
+            // A flow map, or nothing that this reader would understand.
+            (Role::Root, "metadata") => self.flow_metadata(value)?,
+            _ => value_end(value, parent, lines)?,
+        }
+        Some(())
+    }
+
+    fn flow_metadata(&mut self, value: &'t str) -> Option<()> {
+        let mut flow = Flow { rest: value, pairs: Vec::new() };
+        flow.map(0)?;
+        flow.end()?;
+        self.document.has_metadata = true;
+        for (key, value) in flow.pairs {
+            match key {
+                "name" => self.document.name = Some(identity(value)?),
+                "namespace" => self.document.namespace = Some(identity(value)?),
+                _ => {}
+            }
+        }
+        Some(())
+    }
+
+    fn push(&mut self, indent: usize, shape: Shape, role: Role, pending: bool) -> Option<()> {
+        if self.stack.len() >= MAX_DEPTH {
+            return None;
+        }
+        self.stack.push(Frame { indent, shape, role, pending, keys: self.keys.len() });
+        Some(())
+    }
+
+    fn pop(&mut self) {
+        if let Some(frame) = self.stack.pop() {
+            self.keys.truncate(frame.keys);
+        }
+    }
+
+    fn end_document(&mut self) -> Option<()> {
+        self.stack.clear();
+        self.keys.clear();
+        let document = std::mem::take(&mut self.document);
+        if !document.has_root {
+            return Some(());
+        }
+        let (api_version, kind) = (document.api_version?, document.kind?);
+        let name = document.name?;
+        if !document.has_metadata || kind == "List" || acceptable_name(api_version, kind, name).is_err() {
+            return None;
+        }
+        if document.namespace.is_some_and(|namespace| !is_label(namespace)) {
+            return None;
+        }
+        self.objects.push(Object {
+            name: ObjectRef {
+                api_version: api_version.to_owned(),
+                kind: kind.to_owned(),
+                namespace: document.namespace.map(str::to_owned),
+                name: name.to_owned(),
+            },
+            line: document.line,
+        });
+        Some(())
+    }
+}
+
+/// `key: value` taken apart; the value is empty if there is none. `None` if it does not begin with a plain key that is
+/// text to every reader.
+fn key_of(text: &str) -> Option<(&str, &str)> {
+    let bytes = text.as_bytes();
+    if !bytes.first()?.is_ascii_alphabetic() {
+        return None;
+    }
+    let end = bytes.iter().position(|byte| !is_key_byte(*byte))?;
+    if bytes[end] != b':' || end > 256 {
+        return None;
+    }
+    let value = &text[end + 1..];
+    if !value.is_empty() && !value.starts_with(' ') {
+        return None;
+    }
+    let key = &text[..end];
+    if end <= 5 && is_word_of_yaml(key) {
+        return None;
+    }
+    let value = value.trim_start_matches(' ');
+    Some((key, if value.starts_with('#') { "" } else { value }))
+}
+
+fn is_key_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/')
+}
+
+/// What some reader takes for a boolean or null.
+fn is_word_of_yaml(text: &str) -> bool {
+    const WORDS: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "~"];
+    WORDS.iter().any(|word| word.eq_ignore_ascii_case(text))
+}
+
+/// Goes to the end of a value that begins in this line. `parent` is the indentation of the map or list it stands in.
+fn value_end(value: &str, parent: usize, lines: &mut Lines<'_>) -> Option<()> {
+    match value.as_bytes()[0] {
+        b'"' => comment_or_end(after_double(value)?),
+        b'\'' => comment_or_end(after_single(value)?),
+        b'[' | b'{' => {
+            let mut flow = Flow { rest: value, pairs: Vec::new() };
+            flow.value(0)?;
+            flow.end()
+        }
+        b'|' | b'>' => block(value, parent, lines),
+        _ => plain(value).map(drop),
+    }
+}
+
+/// The text of a plain scalar in block context, without its comment.
+fn plain(value: &str) -> Option<&str> {
+    let first = value.as_bytes()[0];
+    let starts = first.is_ascii_alphanumeric()
+        || matches!(first, b'/' | b'.' | b'_' | b'+' | b'$' | b'(' | b'^' | b'=' | b';')
+        || (first == b'-' && value.len() > 1 && !value.starts_with("- "));
+    if !starts {
+        return None;
+    }
+    let value = value.find(" #").map_or(value, |at| value[..at].trim_end_matches(' '));
+    if value.ends_with(':') || value.contains(": ") {
+        return None;
+    }
+    Some(value)
+}
+
+/// What follows the closing quote of a double-quoted scalar.
+fn after_double(value: &str) -> Option<&str> {
+    let bytes = value.as_bytes();
+    let mut at = 1;
+    loop {
+        match bytes.get(at)? {
+            b'"' => return Some(&value[at + 1..]),
+            b'\\' => {
+                // The escapes that need no digits.
+                if !matches!(
+                    bytes.get(at + 1)?,
+                    b'"' | b'\\' | b'/' | b'n' | b't' | b'r' | b'b' | b'f' | b'0'
+                ) {
+                    return None;
+                }
+                at += 2;
+            }
+            _ => at += 1,
+        }
+    }
+}
+
+fn after_single(value: &str) -> Option<&str> {
+    let bytes = value.as_bytes();
+    let mut at = 1;
+    loop {
+        match bytes.get(at)? {
+            b'\'' if bytes.get(at + 1) == Some(&b'\'') => at += 2,
+            b'\'' => return Some(&value[at + 1..]),
+            _ => at += 1,
+        }
+    }
+}
+
+fn comment_or_end(rest: &str) -> Option<()> {
+    (rest.trim_start_matches(' ').is_empty()
+        || rest.trim_start_matches(' ').starts_with('#') && rest.starts_with(' '))
+    .then_some(())
+}
+
+/// A `|` or `>` block: everything deeper than `parent`.
+fn block(header: &str, parent: usize, lines: &mut Lines<'_>) -> Option<()> {
+    if !matches!(header, "|" | "|-" | "|+" | ">" | ">-" | ">+") {
+        return None;
+    }
+    let mut indent = None;
+    while let Some(line) = lines.peek() {
+        let spaces = line.len() - line.trim_start_matches(' ').len();
+        if spaces == line.len() {
+            // Spaces beyond the text's own indentation, before its first line, are an error to some readers.
+            if indent.is_none() && spaces > 0 {
+                return None;
+            }
+        } else {
+            let wanted = *indent.get_or_insert(spaces);
+            if spaces <= parent || wanted <= parent {
+                return Some(());
+            }
+            if spaces < wanted {
+                return None;
+            }
+        }
+        lines.next();
+    }
+    Some(())
+}
+
+/// A scalar that says which object it is: text to Kubernetes, without escapes.
+fn identity(value: &str) -> Option<&str> {
+    let text = match value.as_bytes()[0] {
+        quote @ (b'"' | b'\'') => {
+            let rest = if quote == b'"' { after_double(value)? } else { after_single(value)? };
+            comment_or_end(rest)?;
+            let text = &value[1..value.len() - rest.len() - 1];
+            if text.contains(['\\', '\'']) {
+                return None;
+            }
+            text
+        }
+        _ => {
+            let text = plain(value)?;
+            if !text.as_bytes()[0].is_ascii_alphabetic() || is_word_of_yaml(text) {
+                // A number, perhaps.
+                let Scalar::Text(_) = Schema::Kubernetes.resolve(text) else { return None };
+                let Scalar::Text(_) = Schema::Core.resolve(text) else { return None };
+            }
+            text
+        }
+    };
+    (!text.is_empty()).then_some(text)
+}
+
+/// A flow collection in one line.
+struct Flow<'t> {
+    rest: &'t str,
+    /// The pairs of the outermost map.
+    pairs: Vec<(&'t str, &'t str)>,
+}
+
+impl<'t> Flow<'t> {
+    fn end(&self) -> Option<()> {
+        comment_or_end(self.rest)
+    }
+
+    fn skip(&mut self) {
+        self.rest = self.rest.trim_start_matches(' ');
+    }
+
+    fn eat(&mut self, byte: char) -> Option<()> {
+        self.rest = self.rest.strip_prefix(byte)?;
+        self.skip();
+        Some(())
+    }
+
+    /// A value, and the text of it.
+    fn value(&mut self, depth: usize) -> Option<&'t str> {
+        let before = self.rest;
+        match before.as_bytes().first()? {
+            b'[' => self.list(depth)?,
+            b'{' => self.map(depth)?,
+            b'"' => self.rest = after_double(before)?,
+            b'\'' => self.rest = after_single(before)?,
+            _ => {
+                let end = before.bytes().position(|byte| !is_flow_byte(byte)).unwrap_or(before.len());
+                let starts = before.as_bytes()[0].is_ascii_alphanumeric()
+                    || matches!(before.as_bytes()[0], b'/' | b'_' | b'.')
+                    || (before.starts_with('-') && end > 1);
+                if end == 0 || !starts {
+                    return None;
+                }
+                self.rest = &before[end..];
+            }
+        }
+        let text = &before[..before.len() - self.rest.len()];
+        // Only a comma or a bracket, perhaps after spaces, ends it for every reader.
+        self.skip();
+        (self.rest.is_empty() || self.rest.starts_with([',', ']', '}', '#'])).then_some(text)
+    }
+
+    fn list(&mut self, depth: usize) -> Option<()> {
+        if depth > 8 {
+            return None;
+        }
+        self.eat('[')?;
+        if self.rest.starts_with(']') {
+            return self.close(']');
+        }
+        loop {
+            self.value(depth + 1)?;
+            match self.rest.as_bytes().first()? {
+                b',' => self.eat(',')?,
+                _ => return self.close(']'),
+            }
+        }
+    }
+
+    fn map(&mut self, depth: usize) -> Option<()> {
+        if depth > 8 {
+            return None;
+        }
+        self.eat('{')?;
+        if self.rest.starts_with('}') {
+            return self.close('}');
+        }
+        let mut keys: Vec<&str> = Vec::new();
+        loop {
+            let (key, rest) = key_of(self.rest)?;
+            if rest.is_empty() || keys.contains(&key) {
+                return None;
+            }
+            keys.push(key);
+            self.rest = rest;
+            let value = self.value(depth + 1)?;
+            if depth == 0 {
+                self.pairs.push((key, value));
+            }
+            match self.rest.as_bytes().first()? {
+                b',' => self.eat(',')?,
+                _ => return self.close('}'),
+            }
+        }
+    }
+
+    /// The closing bracket; spaces behind it stay, for a comment needs one.
+    fn close(&mut self, bracket: char) -> Option<()> {
+        self.rest = self.rest.strip_prefix(bracket)?;
+        Some(())
+    }
+}
+
+fn is_flow_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b'+' | b'=' | b'@')
+}
