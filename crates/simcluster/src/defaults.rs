@@ -29,6 +29,13 @@ pub(crate) fn apply(group_resource: &str, object: &mut Value) {
             }
         }
         "podtemplates" => pod(object.pointer_mut("/template/spec")),
+        "namespaces" => {
+            let name = object["metadata"]["name"].clone();
+            if name.is_string() {
+                set(&mut object["metadata"], "labels", json!({}));
+                set(&mut object["metadata"]["labels"], "kubernetes.io/metadata.name", name);
+            }
+        }
         "services" => service(object),
         "secrets" => set(object, "type", json!("Opaque")),
         "persistentvolumeclaims" => claim(object.get_mut("spec")),
@@ -68,6 +75,10 @@ pub(crate) fn apply(group_resource: &str, object: &mut Value) {
                 set(spec, "failedJobsHistoryLimit", json!(1));
             }
             if let Some(template) = object.pointer_mut("/spec/jobTemplate") {
+                set(template, "metadata", json!({}));
+                if let Some(pods) = template.pointer_mut("/spec/template") {
+                    set(pods, "metadata", json!({}));
+                }
                 pod(template.pointer_mut("/spec/template/spec"));
             }
         }
@@ -217,11 +228,6 @@ fn job(spec: Option<&mut Value>) {
         spec["podReplacementPolicy"] = json!(policy);
     }
     set(spec, "manualSelector", json!(false));
-    if spec["manualSelector"] == false
-        && let Some(map) = spec.as_object_mut()
-    {
-        map.remove("manualSelector");
-    }
     if let Some(template) = spec.get_mut("template") {
         set(template, "metadata", json!({}));
         pod(template.get_mut("spec"));

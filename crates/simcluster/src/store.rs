@@ -238,6 +238,7 @@ impl Store {
     pub(crate) fn put(&mut self, key: &Key, object: &mut Value) {
         self.rv += 1;
         object["metadata"]["resourceVersion"] = Value::String(self.rv.to_string());
+        type_first(object);
         let body = Bytes::from(object.to_string());
         let before = self.objects.insert(key.clone(), Stored { rv: self.rv, body: body.clone() });
         self.unlink(key, before.as_ref());
@@ -340,6 +341,22 @@ impl Store {
     pub(crate) fn forgotten(&self) -> u64 {
         self.forgotten
     }
+}
+
+/// `kind` and `apiVersion` come first, so that lists can leave them out by cutting.
+fn type_first(object: &mut Value) {
+    let Some(map) = object.as_object_mut() else { return };
+    let first: Vec<&str> = map.keys().take(2).map(String::as_str).collect();
+    if first == ["kind", "apiVersion"] {
+        return;
+    }
+    let mut old = std::mem::take(map);
+    for field in ["kind", "apiVersion"] {
+        if let Some(value) = old.shift_remove(field) {
+            map.insert(field.to_owned(), value);
+        }
+    }
+    map.append(&mut old);
 }
 
 fn entry_line(watch: &Watch, entry: &Logged) -> bool {

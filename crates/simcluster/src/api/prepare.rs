@@ -31,7 +31,6 @@ pub(crate) fn create(
     let uid = object["metadata"]["uid"].clone();
     match kind.group_resource().as_str() {
         "namespaces" => {
-            label(object, "kubernetes.io/metadata.name", &name);
             object["spec"] = json!({"finalizers": ["kubernetes"]});
             object["status"] = json!({"phase": "Active"});
         }
@@ -245,6 +244,10 @@ fn job_selector(job: &mut Value, name: &str, uid: &Value) {
         ("batch.kubernetes.io/job-name", json!(name)),
     ] {
         labels[key] = value;
+    }
+    if job["metadata"]["labels"].as_object().is_none_or(serde_json::Map::is_empty) {
+        let labels = job["spec"]["template"]["metadata"]["labels"].clone();
+        metadata(job).insert("labels".into(), labels);
     }
     if job["spec"].get("selector").is_none() {
         job["spec"]["selector"] = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}});

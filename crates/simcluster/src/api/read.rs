@@ -206,11 +206,20 @@ pub(crate) fn list(state: &State, listing: &Listing) -> Result<Bytes, Refusal> {
         )
         .as_bytes(),
     );
+    // Items of built-in kinds carry no type in a list; those of custom resources do.
+    let typed =
+        format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",", kind.kind, kind.api_version(&listing.version));
     for (i, item) in items.iter().enumerate() {
         if i > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(item);
+        match item.strip_prefix(typed.as_bytes()) {
+            Some(rest) if !kind.custom => {
+                out.push(b'{');
+                out.extend_from_slice(rest);
+            }
+            _ => out.extend_from_slice(item),
+        }
     }
     out.extend_from_slice(b"]}");
     Ok(out.into())

@@ -11,7 +11,7 @@ use crate::fields::managers::{Conflict, Managers, Reach, Writer, conflict_messag
 use crate::fields::typed;
 use crate::kinds::{Kind, KindId, Version};
 use crate::schema::crd;
-use crate::schema::decode::decode;
+use crate::schema::decode::{decode, zero};
 use crate::status::{Cause, Refusal};
 use crate::store::Key;
 use crate::{convert, defaults, validate};
@@ -72,6 +72,7 @@ impl Writing<'_> {
 
     fn reach(&self) -> Reach {
         match self.subresource {
+            "status" if self.kind.custom => Reach::CustomStatus,
             "status" => Reach::Status,
             "scale" => Reach::Scale,
             _ if self.served().status => Reach::NotStatus,
@@ -167,7 +168,7 @@ impl Writing<'_> {
         self.default(&mut value);
         let api_version = self.kind.api_version(&self.version);
         let (time, manager) = (now(), self.options.manager.clone());
-        let live = json!({});
+        let live = if self.kind.custom { json!({}) } else { zero(&self.served().ty) };
         managers.update(
             &self.served().ty.clone(),
             &live,
@@ -307,7 +308,7 @@ impl Writing<'_> {
         let old = without_managed_fields(&live);
         keep_server_fields(&old, &mut value);
         if self.subresource == "status" {
-            value = status_only(&old, value);
+            value = status_only(&old, value, self.kind.custom);
         }
         let api_version = self.kind.api_version(&self.version);
         let (time, manager) = (now(), self.options.manager.clone());
@@ -531,7 +532,7 @@ impl Writing<'_> {
         match live {
             Some(live) => {
                 if self.subresource == "status" {
-                    value = status_only(&old, value);
+                    value = status_only(&old, value, self.kind.custom);
                 }
                 self.replace(name, live, value, managers, warnings)
             }
@@ -573,8 +574,18 @@ fn without_managed_fields(object: &Value) -> Value {
     out
 }
 
-fn status_only(old: &Value, new: Value) -> Value {
+/// What a write to the status endpoint may change: the status and, of built-in kinds, metadata but labels.
+fn status_only(old: &Value, new: Value, custom: bool) -> Value {
     let mut out = old.clone();
+    if !custom {
+        let labels = old["metadata"].get("labels").cloned();
+        let meta = metadata(&mut out);
+        *meta = new["metadata"].as_object().cloned().unwrap_or_default();
+        match labels {
+            Some(labels) => meta.insert("labels".into(), labels),
+            None => meta.remove("labels"),
+        };
+    }
     match new.get("status") {
         Some(status) => out["status"] = status.clone(),
         None => {

@@ -87,7 +87,10 @@ fn autoscaler(context: &mut Context<'_>, key: &Key) {
     let (low, high) = (hpa["spec"]["minReplicas"].as_i64().unwrap_or(1), number(&hpa, "/spec/maxReplicas"));
     let desired = if wanted == 0 { 0 } else { wanted.clamp(low, high.max(low)) };
     hpa["status"]["currentReplicas"] = json!(number(&workload, "/status/replicas"));
-    hpa["status"]["desiredReplicas"] = json!(desired);
+    if desired != wanted {
+        hpa["status"]["desiredReplicas"] = json!(desired);
+    }
+    hpa["status"]["currentMetrics"] = json!([{"type": ""}]);
     if wanted == 0 {
         set_condition(
             &mut hpa,

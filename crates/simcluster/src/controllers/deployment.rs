@@ -148,27 +148,15 @@ fn keep_revision(context: &mut Context<'_>, deployment: &mut Value, set: &mut Ow
         context.save(&set.key, &set.set, MANAGER);
         refresh(context, set);
     }
-    publish_revision(context, deployment, revision_of(&set.set));
+    publish_revision(deployment, revision_of(&set.set));
     deployment_status::found(deployment, &set.key.name);
 }
 
-fn publish_revision(context: &mut Context<'_>, deployment: &mut Value, revision: i64) {
+/// The revision is written together with the status.
+fn publish_revision(deployment: &mut Value, revision: i64) {
     let text = revision.to_string();
     if deployment["metadata"]["annotations"][REVISION] != text.as_str() {
         annotate(deployment, REVISION, &text);
-        let key = Key::new(
-            "deployments.apps",
-            deployment["metadata"]["namespace"].as_str().unwrap_or_default(),
-            deployment["metadata"]["name"].as_str().unwrap_or_default(),
-        );
-        let mut main = deployment.clone();
-        if let Some(stored) = context.state.store.get(&key) {
-            main["status"] = stored["status"].clone();
-        }
-        context.save(&key, &main, MANAGER);
-        if let Some(stored) = context.state.store.get(&key) {
-            deployment["metadata"] = stored["metadata"].clone();
-        }
     }
 }
 
@@ -253,7 +241,7 @@ fn create(
         context.event(deployment, Event::normal(COMPONENT, "ScalingReplicaSet", &message));
     }
     deployment_status::created(deployment, &name);
-    publish_revision(context, deployment, revision);
+    publish_revision(deployment, revision);
     Some(Owned { key: created, set })
 }
 

@@ -63,6 +63,8 @@ pub(crate) fn write(
     set_count(&mut deployment, "availableReplicas", available);
     let total: i64 = old.iter().chain(new).map(Owned::wanted).sum();
     set_count(&mut deployment, "unavailableReplicas", (total - available).max(0));
+    let terminating = sum("terminatingReplicas");
+    deployment["status"]["terminatingReplicas"] = json!(terminating);
     let (_, unavailable) = limits(&deployment);
     if available >= wanted - unavailable {
         set_condition(

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::objects::{is_ready, owner};
+use super::objects::{hash, is_ready, owner};
 use super::{Context, Task};
 use crate::selector::LabelSelector;
 use crate::store::Key;
@@ -69,7 +69,14 @@ fn endpoints(context: &mut Context<'_>, ns: &str, service: &Value, pods: &[&Valu
     let list = |ready: bool| -> Vec<Value> {
         pods.iter()
             .filter(|p| p["metadata"].get("deletionTimestamp").is_none() && serves(p) == ready)
-            .map(|p| json!({"ip": p["status"]["podIP"], "nodeName": p["spec"]["nodeName"], "targetRef": reference(p)}))
+            .map(|p| {
+                let mut out =
+                    json!({"ip": p["status"]["podIP"], "nodeName": p["spec"]["nodeName"], "targetRef": reference(p)});
+                if let Some(hostname) = p["spec"].get("hostname") {
+                    out["hostname"] = hostname.clone();
+                }
+                out
+            })
             .collect()
     };
     let (ready, not_ready) = (list(true), list(false));
@@ -87,7 +94,11 @@ fn endpoints(context: &mut Context<'_>, ns: &str, service: &Value, pods: &[&Valu
         .collect();
     let mut object = json!({"metadata": {"name": name, "namespace": ns,
         "labels": {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}}});
-    if !ready.is_empty() || !not_ready.is_empty() {
+    if service["spec"]["clusterIP"] == "None" {
+        object["metadata"]["labels"]["service.kubernetes.io/headless"] = json!("");
+    }
+    let resolved = ports.iter().all(|p| !p["port"].is_null());
+    if resolved && (!ready.is_empty() || !not_ready.is_empty()) {
         let mut subset = json!({});
         if !ready.is_empty() {
             subset["addresses"] = Value::Array(ready);
@@ -121,14 +132,15 @@ fn slice(context: &mut Context<'_>, ns: &str, service: &Value, pods: &[&Value]) 
             json!({"name": p.get("name").cloned().unwrap_or_else(|| json!("")), "port": target(p, pods.first()), "protocol": p["protocol"]})
         })
         .collect();
+    let slice_name = format!("{name}-{}", hash(service["metadata"]["uid"].as_str().unwrap_or_default(), 5));
     let object = json!({
-        "metadata": {"name": format!("{name}-slice"), "namespace": ns, "ownerReferences": [owner(service)], "labels": {
+        "metadata": {"name": slice_name, "generateName": format!("{name}-"), "namespace": ns, "ownerReferences": [owner(service)], "labels": {
             "kubernetes.io/service-name": name, "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"}},
         "addressType": "IPv4", "endpoints": list, "ports": ports,
     });
     store(
         context,
-        &Key::new("endpointslices.discovery.k8s.io", ns, &format!("{name}-slice")),
+        &Key::new("endpointslices.discovery.k8s.io", ns, &slice_name),
         object,
         &["endpoints", "ports"],
     );

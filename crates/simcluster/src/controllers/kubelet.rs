@@ -368,13 +368,16 @@ impl Life<'_, '_> {
         let status_of = |c: &Value, state: Value, ready: bool| {
             let fresh = state.get("waiting").is_some() && self.run.restarts == 0;
             let image = c["image"].as_str().unwrap_or_default();
-            json!({
+            let mut out = json!({
                 "name": c["name"], "image": image,
                 "imageID": if fresh { String::new() } else { format!("fake://sha256/{image}") },
-                "containerID": if fresh { String::new() } else { format!("fake://{}", c["name"].as_str().unwrap_or_default()) },
                 "state": state, "lastState": last.cloned().unwrap_or_else(|| json!({})), "ready": ready,
                 "started": state.get("running").is_some(), "restartCount": self.run.restarts,
-            })
+            });
+            if !fresh {
+                out["containerID"] = json!(format!("fake://{}", c["name"].as_str().unwrap_or_default()));
+            }
+            out
         };
         let list: Vec<Value> = containers
             .iter()
@@ -413,7 +416,7 @@ impl Life<'_, '_> {
                 condition("PodReadyToStartContainers", "True", "", ""),
                 condition("Initialized", "True", if completed { "PodCompleted" } else { "" }, ""),
                 condition("Ready", truth(ready), reason, message),
-                condition("ContainersReady", truth(ready), reason, message),
+                condition("ContainersReady", truth(ready), reason, ""),
                 condition("PodScheduled", "True", "", ""),
             ],
             "hostIP": "127.0.0.1", "hostIPs": [{"ip": "127.0.0.1"}], "startTime": self.run.started,

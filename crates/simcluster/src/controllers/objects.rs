@@ -11,6 +11,7 @@ use crate::cluster::now;
 use crate::defaults;
 use crate::fields::managers::{Managers, Reach, Writer};
 use crate::kinds;
+use crate::schema::decode::zero;
 use crate::store::Key;
 
 /// Kinds that nobody applies: their owners are not recorded, which keeps them small.
@@ -71,7 +72,8 @@ impl Context<'_> {
             managers.update(&version.ty, &strip(&old), &strip(&new), writer, reach);
             managers.write(&mut new);
         }
-        if kind.generation && old.get("spec") != new.get("spec") {
+        // Binding a pod to a node does not count as a change of it.
+        if kind.generation && &*key.kind != "pods" && old.get("spec") != new.get("spec") {
             let generation = old["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
             metadata(&mut new).insert("generation".into(), json!(generation));
         }
@@ -108,7 +110,7 @@ impl Context<'_> {
             let (time, api_version) = (now(), kind.api_version(&version.name));
             let writer = Writer { manager, api_version: &api_version, subresource: "", now: &time };
             let reach = if version.status { Reach::NotStatus } else { Reach::All };
-            managers.update(&version.ty, &json!({}), &object, writer, reach);
+            managers.update(&version.ty, &zero(&version.ty), &object, writer, reach);
         }
         let uid = self.state.store.new_uid();
         let meta = metadata(&mut object);
@@ -281,6 +283,11 @@ pub(crate) fn set_condition(
         new["message"] = json!(message);
     }
     match old {
+        // Deployments move a changed condition to the end.
+        Some(i) if update_time => {
+            list.remove(i);
+            list.push(new);
+        }
         Some(i) => list[i] = new,
         None => list.push(new),
     }

@@ -73,6 +73,19 @@ pub(crate) fn set(context: &mut Context<'_>, uid: &str, phase: Phase) {
     }
 }
 
+/// A pod that is bound gets its node's region and zone as labels.
+fn topology(context: &Context<'_>, pod: &mut Value, node: &str) {
+    let Some(node) = context.state.store.get(&Key::new("nodes", "", node)) else { return };
+    for label in ["topology.kubernetes.io/region", "topology.kubernetes.io/zone"] {
+        if let Some(value) = node["metadata"]["labels"].get(label) {
+            if !pod["metadata"]["labels"].is_object() {
+                pod["metadata"]["labels"] = json!({});
+            }
+            pod["metadata"]["labels"][label] = value.clone();
+        }
+    }
+}
+
 /// Binds a pod to a node, or says why not and tries again later.
 pub(crate) fn schedule(context: &mut Context<'_>, key: &Key, uid: &str) {
     let Some(mut pod) = context.state.store.get(key).filter(|p| p["metadata"]["uid"] == uid) else { return };
@@ -85,6 +98,7 @@ pub(crate) fn schedule(context: &mut Context<'_>, key: &Key, uid: &str) {
             context.state.next_node += 1;
             let node = nodes[context.state.next_node % nodes.len()].clone();
             pod["spec"]["nodeName"] = json!(node);
+            topology(context, &mut pod, &node);
             pod["status"]["conditions"] = json!([
                 {"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": time},
             ]);

@@ -55,6 +55,14 @@ pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut set: Value) {
         }
     }
     let total = i64::try_from(pods.len()).unwrap_or(0);
+    if &*key.kind == "replicasets.apps" {
+        let dying = context
+            .owned(&uid, "pods")
+            .iter()
+            .filter(|(_, p)| p["metadata"].get("deletionTimestamp").is_some())
+            .count();
+        set["status"]["terminatingReplicas"] = json!(dying);
+    }
     set["status"]["replicas"] = json!(total);
     set_count(&mut set, "fullyLabeledReplicas", total);
     set_count(&mut set, "readyReplicas", ready);

@@ -180,14 +180,17 @@ fn create_pod(
         if let Some(labels) = set.pointer("/spec/selector/matchLabels") {
             new["metadata"]["labels"] = labels.clone();
         }
-        context.create("persistentvolumeclaims", new, MANAGER);
+        if context.create("persistentvolumeclaims", new, MANAGER).is_some() {
+            let message = format!("Create Claim {claim_name} Pod {name} in StatefulSet {} success", key.name);
+            context.event(set, Event::normal("statefulset-controller", "SuccessfulCreate", &message));
+        }
         let mut volumes = pod["spec"]["volumes"].as_array().cloned().unwrap_or_default();
         volumes.retain(|v| v["name"] != volume);
-        volumes.push(json!({"name": volume, "persistentVolumeClaim": {"claimName": claim_name}}));
+        volumes.insert(0, json!({"name": volume, "persistentVolumeClaim": {"claimName": claim_name}}));
         pod["spec"]["volumes"] = Value::Array(volumes);
     }
     if context.create("pods", pod, MANAGER).is_some() {
-        let message = format!("create Pod {name} in StatefulSet {} successful", key.name);
+        let message = format!("Create Pod {name} in StatefulSet {} successful", key.name);
         context.event(set, Event::normal("statefulset-controller", "SuccessfulCreate", &message));
     }
 }

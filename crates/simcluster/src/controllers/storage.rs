@@ -76,13 +76,24 @@ pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut object: Value)
         }),
         MANAGER,
     );
-    bind(context, key, object, &volume, size);
+    bind(context, key, object, &volume, size, class["provisioner"].as_str());
 }
 
-fn bind(context: &mut Context<'_>, key: &Key, mut claim: Value, volume: &str, size: Value) {
+fn bind(
+    context: &mut Context<'_>,
+    key: &Key,
+    mut claim: Value,
+    volume: &str,
+    size: Value,
+    provisioner: Option<&str>,
+) {
     claim["spec"]["volumeName"] = json!(volume);
     super::deployment::annotate(&mut claim, "pv.kubernetes.io/bind-completed", "yes");
     super::deployment::annotate(&mut claim, "pv.kubernetes.io/bound-by-controller", "yes");
+    if let Some(provisioner) = provisioner {
+        super::deployment::annotate(&mut claim, "volume.beta.kubernetes.io/storage-provisioner", provisioner);
+        super::deployment::annotate(&mut claim, "volume.kubernetes.io/storage-provisioner", provisioner);
+    }
     context.save(key, &claim, MANAGER);
     let Some(mut claim) = context.state.store.get(key) else { return };
     claim["status"] = json!({
@@ -118,7 +129,7 @@ fn bind_existing(context: &mut Context<'_>, key: &Key, claim: Value) {
     };
     let (name, size) =
         (text(&volume, "/metadata/name").to_owned(), volume["spec"]["capacity"]["storage"].clone());
-    bind(context, key, claim, &name, size);
+    bind(context, key, claim, &name, size, None);
 }
 
 fn in_use(context: &Context<'_>, key: &Key) -> bool {

@@ -58,8 +58,10 @@ pub(crate) enum Reach {
     All,
     /// Everything but `status`: the main endpoint of a kind with a status subresource.
     NotStatus,
-    /// `status` only.
+    /// Everything but `spec` and labels: the status endpoint of a built-in kind.
     Status,
+    /// `status` only: that of a custom resource.
+    CustomStatus,
     /// `spec.replicas` only.
     Scale,
 }
@@ -69,7 +71,8 @@ impl Reach {
         match self {
             Reach::All => set.clone(),
             Reach::NotStatus => set.without_trees(&Set::of(&["status"])),
-            Reach::Status => set.only("status"),
+            Reach::Status => set.without_trees(&Set::of(&["spec", "metadata.labels"])),
+            Reach::CustomStatus => set.only("status"),
             Reach::Scale => set.intersection(&Set::of(&["spec.replicas"])),
         }
     }

@@ -112,6 +112,47 @@ fn visit_struct(s: &Arc<Struct>, map: &mut Map<String, Value>, at: &mut At, out:
     });
 }
 
+/// Structs that Go holds by value inside others, so that even an empty object has them.
+const STRUCT_BY_VALUE: &[(&str, &str)] = &[
+    ("PersistentVolumeClaimSpec", "resources"),
+    ("PodTemplate", "template"),
+    ("DeploymentSpec", "template"),
+    ("DeploymentSpec", "strategy"),
+    ("StatefulSetSpec", "template"),
+    ("StatefulSetSpec", "updateStrategy"),
+    ("DaemonSetSpec", "template"),
+    ("DaemonSetSpec", "updateStrategy"),
+    ("ReplicaSetSpec", "template"),
+    ("JobSpec", "template"),
+    ("CronJobSpec", "jobTemplate"),
+    ("HorizontalPodAutoscalerSpec", "scaleTargetRef"),
+    ("NetworkPolicySpec", "podSelector"),
+    ("ServiceStatus", "loadBalancer"),
+    ("IngressStatus", "loadBalancer"),
+    ("RoleBinding", "roleRef"),
+    ("ClusterRoleBinding", "roleRef"),
+];
+
+/// The JSON of an empty Go object of this type: what a new object is compared with.
+pub(crate) fn zero(ty: &Ty) -> Value {
+    let Ty::Struct(s) = ty else { return Value::Null };
+    let mut out = Map::new();
+    for (name, field) in s.order.iter().filter_map(|n| Some((n, s.field(n)?))) {
+        let by_value = matches!(name.as_str(), "metadata" | "spec" | "status")
+            || STRUCT_BY_VALUE.contains(&(s.name.as_str(), name.as_str()));
+        match &*field.ty {
+            Ty::Struct(_) if by_value => {
+                out.insert(name.clone(), zero(&field.ty));
+            }
+            Ty::List { .. } | Ty::Map { .. } | Ty::Any if field.required => {
+                out.insert(name.clone(), Value::Null);
+            }
+            _ => {}
+        }
+    }
+    Value::Object(out)
+}
+
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
