@@ -182,7 +182,7 @@ impl Session for LocalRepo {
             Want::Objects(ids) => ids.iter().try_for_each(|id| self.get(*id, store)),
             // A tree is read when it is asked for: nothing is gained by reading ahead.
             Want::TreesBelow(id) => self.get(id, store),
-            Want::Tip(id) => {
+            Want::Tip(id) | Want::Since { tip: id, .. } => {
                 self.get(id, store)?;
                 let commit = store.objects.get(&id).and_then(|c| object::parse_commit(&c.data));
                 commit.map_or(Ok(()), |commit| self.get(commit.tree, store))

@@ -36,6 +36,9 @@ pub(crate) struct Refs {
 pub(crate) enum Want<'a> {
     /// A commit, without history, and its root tree.
     Tip(Oid),
+    /// A commit with everything in which it differs from one whose trees, as far as they were
+    /// wanted, are in the store.
+    Since { tip: Oid, known: Oid },
     /// These trees and blobs.
     Objects(&'a [Oid]),
     /// This tree with all trees below it.
@@ -95,6 +98,8 @@ pub(crate) enum PushFault {
 pub(crate) trait Session {
     /// When everything must be over.
     fn set_deadline(&mut self, deadline: Option<Instant>);
+    /// Says that a push will follow, so that its connection is made meanwhile.
+    fn expect_push(&mut self) {}
     /// Reads `HEAD` and the refs that start with one of `prefixes`, anew.
     fn refs(&mut self, prefixes: &[String]) -> Result<Refs, GitError>;
     /// Gets objects.

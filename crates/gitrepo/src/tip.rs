@@ -92,8 +92,13 @@ impl<'a> Tip<'a> {
         if let Some(id) = commit {
             let known = store.objects.get(&id).and_then(|c| object::parse_commit(&c.data));
             if !known.is_some_and(|header| store.has(&header.tree)) {
-                session.fetch(Want::Tip(id), store)?;
+                let want = store.tip.map_or(Want::Tip(id), |known| Want::Since { tip: id, known });
+                session.fetch(want, store)?;
+                if !header(store, &id).is_ok_and(|header| store.has(&header.tree)) {
+                    session.fetch(Want::Tip(id), store)?;
+                }
             }
+            store.tip = Some(id);
             root = Some(header(store, &id)?.tree);
         }
         Ok(Self {

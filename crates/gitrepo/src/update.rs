@@ -420,6 +420,7 @@ impl<'a> Update<'a> {
     }
 
     fn attempt<E>(&mut self, decide: &mut Decide<'_, E>) -> Result<Outcome, Stop<E>> {
+        self.session.expect_push();
         let (spot, new) = match self.decide(decide)? {
             Made::Commit(spot, _, new) => (spot, new),
             Made::Landed(outcome) => return Ok(outcome),

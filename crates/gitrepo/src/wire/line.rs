@@ -13,6 +13,9 @@ pub(crate) trait Line {
     /// when the server has moved a ref or hangs up (ssh, `git://`, a program of this machine).
     fn stateless(&self) -> bool;
 
+    /// Begins a conversation that will be asked for by `greet` later, if it takes long to begin.
+    fn prepare(&mut self, _: Service) {}
+
     /// Begins a conversation: what the server says first. An open one is ended.
     fn greet(&mut self, service: Service) -> Result<Box<dyn Read + '_>, GitError>;
 

@@ -35,6 +35,9 @@ pub(crate) struct Repository<L> {
     told: usize,
 }
 
+/// Objects of changes by others that are taken before the tip is read as if it were new.
+const MOST_CHANGES: usize = 20_000;
+
 const READING: &str = "reading the branch";
 const FETCHING: &str = "reading objects";
 const PUSHING: &str = "pushing";
@@ -90,7 +93,10 @@ impl<L: Line> Repository<L> {
             self.note("the server knows no filters: hanging up when the wanted objects are here");
         }
         let request = FetchRequest::new(want, filters);
+        let before = store.objects.len();
         let enough = |store: &Store| match want {
+            // A branch that was rewritten may differ in everything: then this is no short cut.
+            Want::Since { .. } => store.objects.len() > before + MOST_CHANGES,
             Want::Tip(id) => root_of(store, &id).is_some_and(|tree| store.has(&tree)),
             Want::Objects(ids) => ids.iter().all(|id| store.has(id)),
             Want::TreesBelow(_) => false,
@@ -100,9 +106,10 @@ impl<L: Line> Repository<L> {
             }
         };
         let never = |_: &Store| false;
+        let whole = filters && !matches!(want, Want::Since { .. });
         let how = Reading {
-            keep_blobs: matches!(want, Want::Objects(_)),
-            enough: if filters { &never } else { &enough },
+            keep_blobs: matches!(want, Want::Objects(_) | Want::Since { .. }),
+            enough: if whole { &never } else { &enough },
         };
         self.exchange(&advert, &request, |pack| pack::read(pack, store, &how))
     }
@@ -156,7 +163,7 @@ impl<L: Line> Repository<L> {
             None => Spool::new()?,
         };
         let (tip, depth) = match want {
-            Want::Tip(tip) => (Some(tip), 1),
+            Want::Tip(tip) | Want::Since { tip, .. } => (Some(tip), 1),
             Want::History { tip, depth } => (Some(tip), depth),
             Want::Objects(_) | Want::TreesBelow(_) => (store.tip, 1),
         };
@@ -253,6 +260,10 @@ impl<L: Line> Session for Repository<L> {
         self.line.set_deadline(deadline);
     }
 
+    fn expect_push(&mut self) {
+        self.line.prepare(Service::ReceivePack);
+    }
+
     fn refs(&mut self, prefixes: &[String]) -> Result<Refs, GitError> {
         let advert = match &self.advert {
             Some(advert) if self.line.stateless() && advert.version == 2 => advert.clone(),
@@ -270,13 +281,10 @@ impl<L: Line> Session for Repository<L> {
     }
 
     fn fetch(&mut self, want: Want<'_>, store: &mut Store) -> Result<(), GitError> {
-        if let Want::Tip(tip) = want {
-            store.tip = Some(tip);
-        }
         let advert = self.advert()?;
         if self.spool.is_none() && Self::any_object(&advert) {
             match self.fetch_objects(want, store) {
-                Err(error) if forbids(&error) && !matches!(want, Want::Tip(_)) => {}
+                Err(error) if forbids(&error) && !matches!(want, Want::Tip(_) | Want::Since { .. }) => {}
                 other => return other.map_err(moved),
             }
         }
@@ -299,12 +307,6 @@ impl<L: Line> Session for Repository<L> {
             let advert =
                 result.map_err(|error| PushFault::NotSent(writing(self.line.explain(PUSHING, &error))))?;
             thin = !advert.has("no-thin");
-            let now = advert.refs.iter().find(|(name, _)| name == request.name).map(|(_, id)| *id);
-            if now != request.old {
-                self.line.hang_up();
-                let result = Some("the branch moved before the push (fetch first)".to_string());
-                return Ok(PushReply { result, messages: Vec::new() });
-            }
         }
         let reply = self.send(request, format, thin).map_err(|fault| match fault {
             PushFault::NotSent(error) => PushFault::NotSent(writing(error)),

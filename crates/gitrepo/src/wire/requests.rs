@@ -21,13 +21,19 @@ impl FetchRequest {
     /// The request for what is wanted. `tree:1` gives of a commit its root tree only, and `tree:0`
     /// of a tree that tree only, since what is named itself is never filtered.
     pub(crate) fn new(want: Want<'_>, filters: bool) -> Self {
+        let mut have = None;
         let (wants, depth, filter) = match want {
             Want::Tip(id) => (vec![id], Some(1), "tree:1"),
+            Want::Since { tip, known } => {
+                have = Some(known);
+                // What others changed is as small as what we change; a large file among it is not.
+                (vec![tip], None, "blob:limit=64k")
+            }
             Want::Objects(ids) => (ids.to_vec(), None, "tree:0"),
             Want::TreesBelow(id) => (vec![id], None, "blob:none"),
             Want::History { tip, depth } => (vec![tip], Some(depth), "tree:0"),
         };
-        Self { wants, depth, filter: filters.then_some(filter), have: None }
+        Self { wants, depth, filter: filters.then_some(filter), have }
     }
 
     /// For protocol version 2.
@@ -70,10 +76,10 @@ impl FetchRequest {
             let capabilities = if at == 0 { v0_capabilities } else { "" };
             pktline::line(out, &format!("want {id}{capabilities}"));
         }
-        if let Some(have) = self.have {
-            pktline::line(out, &format!("shallow {have}"));
-        }
         if let Some(depth) = self.depth {
+            if let Some(have) = self.have {
+                pktline::line(out, &format!("shallow {have}"));
+            }
             pktline::line(out, &format!("deepen {depth}"));
         }
         if let Some(filter) = self.filter {

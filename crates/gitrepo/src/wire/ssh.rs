@@ -23,8 +23,11 @@ fn ssh_arguments(
     path: &str,
     service: Service,
 ) -> Vec<String> {
-    // `sh -c 'COMMAND "$@"' COMMAND arguments…`
-    let mut arguments = vec!["-c".to_string(), format!("{command} \"$@\""), command.to_string()];
+    // `sh -c 'COMMAND "$@"' COMMAND arguments…`, with `exec` where it is one program, so that it is
+    // this program that is ended when we end it.
+    let plain = |c: char| !c.is_control() && !";|&<>()`$=!#".contains(c);
+    let exec = if command.chars().all(plain) { "exec " } else { "" };
+    let mut arguments = vec!["-c".to_string(), format!("{exec}{command} \"$@\""), command.to_string()];
     let plink = plink(command);
     if !plink && service == Service::UploadPack {
         arguments.extend(["-o".to_string(), "SendEnv=GIT_PROTOCOL".to_string()]);
@@ -65,7 +68,7 @@ mod tests {
             ssh_arguments("ssh -i key", "git@h", Some(2222), "o/r.git", Service::UploadPack),
             [
                 "-c",
-                "ssh -i key \"$@\"",
+                "exec ssh -i key \"$@\"",
                 "ssh -i key",
                 "-o",
                 "SendEnv=GIT_PROTOCOL",

@@ -37,6 +37,7 @@ pub(crate) struct Stream {
     deadline: Option<Instant>,
     traffic: Traffic,
     open: Option<Open>,
+    prepared: Option<(Service, Open)>,
 }
 
 /// A conversation. A thread reads what comes, since a pipe cannot be read with a limit in time,
@@ -68,7 +69,7 @@ struct Errors {
 
 impl Stream {
     pub(crate) fn new(dial: Dial, url: String, timeouts: Timeouts) -> Self {
-        Self { dial, url, timeouts, deadline: None, traffic: Traffic::default(), open: None }
+        Self { dial, url, timeouts, deadline: None, traffic: Traffic::default(), open: None, prepared: None }
     }
 
     fn start(&mut self, service: Service) -> Result<Open, GitError> {
@@ -191,6 +192,12 @@ impl Stream {
         }
     }
 
+    fn drop_prepared(&mut self) {
+        if let Some((_, open)) = self.prepared.take() {
+            open.close();
+        }
+    }
+
     fn no_conversation(&self) -> GitError {
         GitError::Protocol {
             url: self.url.clone(),
@@ -205,9 +212,21 @@ impl Line for Stream {
         false
     }
 
+    fn prepare(&mut self, service: Service) {
+        self.drop_prepared();
+        // If it fails, it will fail again when it is wanted, and be told then.
+        self.prepared = self.start(service).ok().map(|open| (service, open));
+    }
+
     fn greet(&mut self, service: Service) -> Result<Box<dyn Read + '_>, GitError> {
         self.hang_up();
-        let open = self.start(service)?;
+        let open = match self.prepared.take() {
+            Some((prepared, open)) if prepared == service => open,
+            other => {
+                self.prepared = other;
+                self.start(service)?
+            }
+        };
         let open = self.open.insert(open);
         Ok(Box::new(Counted { open, received: &mut self.traffic.received }))
     }
@@ -230,12 +249,8 @@ impl Line for Stream {
     }
 
     fn hang_up(&mut self) {
-        if let Some(mut open) = self.open.take() {
-            // A flush ends the conversation in good order; whoever has ended it does not mind.
-            if let Some(mut writer) = open.writer.take() {
-                let _ = writer.write_all(b"0000").and_then(|()| writer.flush());
-            }
-            open.end();
+        if let Some(open) = self.open.take() {
+            open.close();
         }
     }
 
@@ -286,6 +301,7 @@ impl Line for Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.hang_up();
+        self.drop_prepared();
     }
 }
 
@@ -372,6 +388,14 @@ impl Open {
             std::thread::sleep(Duration::from_millis(5));
         }
         None
+    }
+
+    /// Ends it in good order: with a flush, which whoever has ended it already does not mind.
+    fn close(mut self) {
+        if let Some(mut writer) = self.writer.take() {
+            let _ = writer.write_all(b"0000").and_then(|()| writer.flush());
+        }
+        self.end();
     }
 
     fn end(&mut self) {
