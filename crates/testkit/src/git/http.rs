@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -285,32 +285,18 @@ impl Shared {
         if let Fault::Redirect(prefix) = fault {
             path = path.strip_prefix(prefix).unwrap_or(path);
         }
-        let answer = self.backend(incoming, path, body)?;
-        if fault == Fault::ResetBeforeAnswer {
+        let mut running = self.backend(incoming, path, body)?;
+        if let Fault::ResetBeforeAnswer | Fault::StatusAfterwards(_) = fault {
+            io::copy(&mut running.answer, &mut io::sink())?;
+            running.child.wait()?;
+            if let Fault::StatusAfterwards(status) = fault {
+                return simple(to, status, "", "the gateway lost its patience\n").map(|()| true);
+            }
             return Ok(false);
         }
-        if let Fault::StatusAfterwards(status) = fault {
-            return simple(to, status, "", "the gateway lost its patience\n").map(|()| true);
-        }
-        let split = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(0);
-        let (head, body) = answer.split_at(split + 4);
-        let head = String::from_utf8_lossy(head);
-        let status =
-            head.lines().find_map(|line| line.strip_prefix("Status: ")).unwrap_or("200 OK").to_string();
-        let headers: String = head
-            .lines()
-            .filter(|line| !line.starts_with("Status: ") && !line.is_empty())
-            .map(|line| format!("{line}\r\n"))
-            .collect();
-        write!(to, "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n", body.len())?;
-        if let Fault::ResetAfter(bytes) = fault {
-            to.write_all(&body[..bytes.min(body.len())])?;
-            to.flush()?;
-            return Ok(false);
-        }
-        to.write_all(body)?;
-        to.flush()?;
-        Ok(true)
+        let kept = running.forward(to, fault)?;
+        running.child.wait()?;
+        Ok(kept)
     }
 
     fn refuses(&self, incoming: &Incoming) -> Option<u16> {
@@ -329,8 +315,8 @@ impl Shared {
         }
     }
 
-    /// Runs `git http-backend`; gives its headers and body.
-    fn backend(&self, incoming: &Incoming, path: &str, body: &[u8]) -> io::Result<Vec<u8>> {
+    /// Starts `git http-backend`.
+    fn backend(&self, incoming: &Incoming, path: &str, body: &[u8]) -> io::Result<Running> {
         let header = |name: &str| incoming.headers.get(name).cloned().unwrap_or_default();
         let mut command = Command::new("git");
         command
@@ -354,10 +340,62 @@ impl Shared {
         }
         let mut child = command.spawn()?;
         let mut stdin = child.stdin.take().unwrap();
-        std::thread::scope(|scope| {
-            scope.spawn(move || stdin.write_all(body));
-            child.wait_with_output().map(|output| output.stdout)
-        })
+        let body = body.to_vec();
+        std::thread::spawn(move || stdin.write_all(&body));
+        let answer = BufReader::new(child.stdout.take().unwrap());
+        Ok(Running { child, answer })
+    }
+}
+
+/// A backend at work.
+struct Running {
+    child: Child,
+    answer: BufReader<ChildStdout>,
+}
+
+impl Running {
+    /// Sends the answer on while it comes; `false` if the connection is to be closed.
+    fn forward(&mut self, to: &mut dyn Write, fault: Fault) -> io::Result<bool> {
+        let (mut status, mut headers) = ("200 OK".to_string(), String::new());
+        loop {
+            let mut line = String::new();
+            self.answer.read_line(&mut line)?;
+            let line = line.trim_end();
+            if line.is_empty() {
+                break;
+            }
+            match line.strip_prefix("Status: ") {
+                Some(given) => status = given.to_string(),
+                None => headers.push_str(&format!("{line}\r\n")),
+            }
+        }
+        let mut left = usize::MAX;
+        if let Fault::ResetAfter(bytes) = fault {
+            left = bytes;
+        }
+        write!(to, "HTTP/1.1 {status}\r\n{headers}Transfer-Encoding: chunked\r\n\r\n")?;
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let n = self.answer.read(&mut buffer)?.min(left);
+            left -= n;
+            if n > 0 {
+                write!(to, "{n:x}\r\n")?;
+                to.write_all(&buffer[..n])?;
+                to.write_all(b"\r\n")?;
+                to.flush()?;
+            }
+            if left == 0 {
+                // Whatever the backend has still to do, it does.
+                io::copy(&mut self.answer, &mut io::sink())?;
+                return Ok(false);
+            }
+            if n == 0 {
+                break;
+            }
+        }
+        to.write_all(b"0\r\n\r\n")?;
+        to.flush()?;
+        Ok(true)
     }
 }
 
