@@ -84,7 +84,7 @@ impl BareRepo {
         });
         let config = ("kit.yaml".to_string(), "images:\n  path: images\n  property: image\n".to_string());
         repo.import(commits, all.chain([config]));
-        git(&repo.path(), &["repack", "-adq"]);
+        git(&repo.path(), &["-c", "pack.window=2", "repack", "-adq"]);
         repo
     }
 
