@@ -5,6 +5,9 @@
 //! floor (one thread that only writes the same files) and, if `kustomize` or `kubectl` is installed, `kustomize build`
 //! of an equal tree. Arguments: `[C] [R]` measures that size only.
 
+// A benchmark prints, and ends where it cannot go on.
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
 #[path = "fleet/generate.rs"]
 mod generate;
 #[path = "fleet/measure.rs"]

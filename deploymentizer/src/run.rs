@@ -150,6 +150,7 @@ fn plan<'a>(renderer: &Renderer, rendered: &'a Rendered, policy: Policy) -> Resu
         resource: &file.resource,
         source: &file.rooted_source,
         secret_lines: &file.secret_lines,
+        digest: &file.digest,
     });
     let cluster: ClusterName =
         rendered.cluster.parse().expect("a cluster is only loaded with a name that is one");

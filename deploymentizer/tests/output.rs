@@ -202,3 +202,49 @@ fn paths_are_relative_to_kit_yaml_or_to_workdir() {
     let answer = other.run(call).success();
     assert_eq!(answer.stdout, "2 clusters: 0 written, 4 unchanged, 0 removed\n");
 }
+
+#[test]
+fn a_cluster_renders_the_same_alone_and_among_others() {
+    let repository = Repository::new();
+    repository.append("base-cluster.yaml", "  twin: {file: twin.mustache, env: [{name: A, value: \"1\"}]}\n");
+    repository.write(
+        "resources/twin.mustache",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{name}}}\ndata:\n  zone: \"{{zone}}\"\n{{#twin.env}}\n  {{name}}: \"{{value}}\"\n{{/twin.env}}\n",
+    );
+    repository.append("resources/cart.yaml.j2", "{% include \"lib/tail.j2\" %}\n");
+    repository.write(
+        "resources/lib/tail.j2",
+        "# {{ zone | default('none') }} {{ cluster.name if tell is defined }}\n",
+    );
+    let changes = [
+        "",
+        "zone: a\n",
+        "zone: a\n",
+        "tell: true\n",
+        "region: x\n",
+        "zone: [1]\n",
+        "level: x\n",
+        "zone: \"1\"\n",
+        "zone: 1\n",
+    ];
+    for (at, change) in changes.iter().enumerate() {
+        let resources = match at % 3 {
+            0 => "",
+            1 => "resources: {twin: {env: [{name: A, value: \"2\"}]}}\n",
+            _ => "resources: {cart: {env: [{name: LEVEL, value: debug}]}}\n",
+        };
+        let cluster = format!("kind: ClusterNamespace\nmetadata: {{name: c{at}, type: prod}}\n{resources}");
+        repository.write(&format!("clusters/c{at}/cluster.yaml"), &cluster);
+        let region = if change.starts_with("region") { "" } else { "region: r\n" };
+        repository.write(
+            &format!("clusters/c{at}/configuration-var.yaml"),
+            &format!("kind: ResourceConfig\n{region}{change}"),
+        );
+    }
+    let together = repository.run(&["--stdout", "--jobs", "1", "--cluster-name", "c*"]);
+    let alone: String = (0..changes.len())
+        .map(|at| repository.run(&["--stdout", "--cluster-name", &format!("c{at}")]).stdout)
+        .collect();
+    assert_eq!(together.stdout, alone);
+    assert!(alone.contains("# none c3"), "{alone}");
+}

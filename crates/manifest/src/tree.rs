@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
@@ -82,6 +83,8 @@ pub struct NewFile<'a> {
     pub source: &'a str,
     /// The lines that hold secrets.
     pub secret_lines: &'a [u32],
+    /// The digest of the bytes; computed when it is first needed, for all folders that share it.
+    pub digest: &'a OnceLock<String>,
 }
 
 /// How to treat what is already there.
@@ -263,7 +266,7 @@ pub fn plan<'a>(
         let entry = FileEntry {
             resource: file.resource.to_owned(),
             source: file.source.to_owned(),
-            sha256: digest(file.bytes),
+            sha256: file.digest.get_or_init(|| digest(file.bytes)).clone(),
             secret_lines: file.secret_lines.to_vec(),
         };
         plan.index.files.insert(file.name.to_owned(), entry);

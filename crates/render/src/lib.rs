@@ -6,6 +6,7 @@ pub mod external;
 pub mod files;
 pub mod images;
 pub mod layers;
+mod memo;
 pub mod mustache;
 pub mod node;
 pub mod plan;

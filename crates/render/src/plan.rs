@@ -1,7 +1,7 @@
 //! From a repository to the files of each cluster: pure once the layers are read.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use globset::GlobMatcher;
 use manifest::ObjectRef;
@@ -10,6 +10,7 @@ use manifest::yaml::Schema;
 use crate::check::{self, Finding};
 use crate::external::Environment;
 use crate::images::Images;
+use crate::memo::{Made, Memo, Prepared};
 use crate::node::{Node, Value};
 use crate::problem::{Place, Problem};
 use crate::provider::{self, Provider};
@@ -48,9 +49,11 @@ pub struct OutputFile {
     /// The same, relative to the folder of kit.yaml, so that it does not depend on where the program was started.
     pub rooted_source: String,
     /// The objects in it.
-    pub objects: Vec<ObjectRef>,
+    pub objects: Arc<[ObjectRef]>,
     /// The lines, from 1, that hold a secret.
-    pub secret_lines: Vec<u32>,
+    pub secret_lines: Arc<[u32]>,
+    /// The digest of the text for the index, computed once for all clusters that share it.
+    pub digest: Arc<OnceLock<String>>,
 }
 
 /// All files of a cluster, in the order of its resources.
@@ -70,6 +73,8 @@ pub struct Renderer {
     images: Images,
     templates: Templates,
     provider: Option<Box<dyn Provider>>,
+    memo: Memo,
+    prepared: Prepared,
     resources: Vec<(String, GlobMatcher)>,
     options: Options,
 }
@@ -92,7 +97,16 @@ impl Renderer {
         let provider = provider::from_config(&repository, &options.environment)?;
         let resources = patterns(&options.resources)?;
         let templates = Templates::new(&repository, options.strict);
-        Ok(Self { repository, images: Images::default(), templates, provider, resources, options })
+        Ok(Self {
+            repository,
+            images: Images::default(),
+            templates,
+            provider,
+            memo: Memo::default(),
+            prepared: Prepared::default(),
+            resources,
+            options,
+        })
     }
 
     /// The repository.
@@ -151,6 +165,7 @@ impl Renderer {
             provider: self.provider.as_deref(),
             environment: &self.options.environment,
             flags: &self.options.flags,
+            prepared: &self.prepared,
         };
         view::build(&sources, merged, name, definition)
     }
@@ -346,13 +361,49 @@ impl Renderer {
         relative: &str,
         output: String,
     ) -> Result<Option<OutputFile>, Vec<Problem>> {
-        let source: Arc<str> = crate::files::shown(&self.repository.folders.resources.join(relative)).into();
+        let root = if engine == Engine::Jinja { &rendering.view.extended } else { &rendering.view.root };
+        let signature = self.memo.signature(&self.templates, &self.repository, engine, relative, root);
+        let known = signature.as_ref().and_then(|it| self.memo.get(rendering.name, relative, it));
+        let made = match known {
+            Some(made) => made,
+            None => {
+                let made = self.make(rendering, engine, relative, &output)?;
+                if let Some(signature) = signature {
+                    self.memo.put(rendering.name, relative, signature, made.clone());
+                }
+                made
+            }
+        };
+        Ok(made.map(|made| OutputFile {
+            name: output,
+            text: made.text,
+            mode: made.mode,
+            resource: rendering.name.clone(),
+            source: self.source(relative),
+            rooted_source: self.repository.rooted(&self.repository.folders.resources.join(relative)),
+            objects: made.objects,
+            secret_lines: made.secret_lines,
+            digest: made.digest,
+        }))
+    }
+
+    fn source(&self, relative: &str) -> Arc<str> {
+        crate::files::shown(&self.repository.folders.resources.join(relative)).into()
+    }
+
+    fn make(
+        &self,
+        rendering: &Rendering<'_>,
+        engine: Engine,
+        relative: &str,
+        output: &str,
+    ) -> Result<Option<Made>, Vec<Problem>> {
         let (text, mode): (Arc<str>, Option<u32>) = if engine == Engine::Copy {
             let copied =
                 self.templates.copied(&self.repository, relative).map_err(|problem| vec![problem])?;
             (copied.text, Some(copied.mode))
         } else {
-            let mut text = String::new();
+            let mut text = String::with_capacity(4096);
             self.templates.render(
                 &self.repository,
                 engine,
@@ -367,19 +418,17 @@ impl Renderer {
             return Ok(None);
         }
         let objects = check::check(&text, self.output_schema()).map_err(|findings| {
+            let source = self.source(relative);
             let trace = self.trace(engine, relative, rendering.view, &text);
             let rendered =
-                Output { engine, source: &source, text: &text, name: &output, trace: trace.as_ref() };
+                Output { engine, source: &source, text: &text, name: output, trace: trace.as_ref() };
             findings.iter().map(|finding| self.finding(rendering, finding, &rendered)).collect::<Vec<_>>()
         })?;
-        Ok(Some(OutputFile {
-            name: output,
+        Ok(Some(Made {
             mode,
-            resource: rendering.name.clone(),
-            rooted_source: self.repository.rooted(&self.repository.folders.resources.join(relative)),
-            source,
             objects: objects.into_iter().map(|object| object.name).collect(),
-            secret_lines: rendering.secrets.lines(&text),
+            secret_lines: rendering.secrets.lines(&text).into(),
+            digest: Arc::default(),
             text,
         }))
     }
@@ -474,7 +523,7 @@ fn collisions(files: &[OutputFile]) -> Vec<Problem> {
                 }),
             );
         }
-        for object in &file.objects {
+        for object in file.objects.iter() {
             let key =
                 (object.group(), object.kind.as_str(), object.namespace.as_deref(), object.name.as_str());
             if let Some(other) = objects.insert(key, file) {

@@ -15,7 +15,7 @@ use crate::source::{Repository, did_you_mean};
 use crate::view::View;
 
 pub use jinja::Jinja;
-pub(crate) use jinja::{settings, to_value};
+pub(crate) use jinja::{join, settings, to_value};
 
 /// What happens to a resource's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

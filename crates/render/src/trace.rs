@@ -77,7 +77,7 @@ impl Trace {
             .nth(column.saturating_sub(1) as usize)
             .map_or(range.start, |(at, _)| range.start + at);
         let pieces = self.line(line);
-        let near = pieces.iter().filter(|piece| piece.out.start <= offset).next_back().or(pieces.first());
+        let near = pieces.iter().rfind(|piece| piece.out.start <= offset).or(pieces.first());
         let place = match near {
             Some(piece) => &piece.template,
             // A line of nothing but white space belongs to what came before it.

@@ -12,6 +12,7 @@ use manifest::yaml::Schema;
 use crate::external::{Environment, externalise};
 use crate::images::Images;
 use crate::layers::{Rules, merge, merge_envs, name_of};
+use crate::memo::{Containers, Known, Prepared};
 use crate::node::{Layer, List, Map, Node, Origin, Value};
 use crate::problem::Problem;
 use crate::provider::{Ask, Provider};
@@ -38,6 +39,8 @@ pub struct Sources<'a> {
     pub environment: &'a Environment,
     /// The flags.
     pub flags: &'a Flags,
+    /// Containers made for other clusters.
+    pub(crate) prepared: &'a Prepared,
 }
 
 /// The data of one resource.
@@ -94,8 +97,8 @@ pub fn build(
         root.set("deployment", Node::new(value, flag));
     }
     let mut warnings = Vec::new();
-    let containers = containers(sources, merged, name, definition, branch, &mut warnings)?;
-    for (key, container) in &containers {
+    let containers = prepared(sources, merged, name, definition, branch, &mut warnings)?;
+    for (key, container) in &containers.named {
         root.set(key.clone(), container.clone());
     }
     if let Some(svc) = definition.get("svc").filter(|svc| svc.is_truthy()) {
@@ -106,12 +109,7 @@ pub fn build(
     Ok(View { root, extended, warnings })
 }
 
-fn extended(
-    root: &Arc<Node>,
-    merged: &Merged,
-    definition: &Arc<Node>,
-    containers: &[(Arc<str>, Arc<Node>)],
-) -> Arc<Node> {
+fn extended(root: &Arc<Node>, merged: &Merged, definition: &Arc<Node>, containers: &Containers) -> Arc<Node> {
     let mut extended = root.as_map().cloned().unwrap_or_default();
     let mut offer = |key: &str, value: Arc<Node>| {
         if extended.get(key).is_none() {
@@ -124,14 +122,37 @@ fn extended(
     offer("cluster", Node::new(Value::Map(cluster), DERIVED));
     offer("resource", definition.clone());
     offer("values", root.clone());
-    let items: Vec<Arc<Node>> =
-        containers.iter().map(|(key, container)| called_by_key(key, container)).collect();
-    let primary = items.iter().find(|container| container.get("primary").is_some_and(|p| p.is_true()));
-    if let Some(container) = primary.or(items.first()) {
+    if let Some(container) = &containers.primary {
         offer("container", container.clone());
     }
-    offer("containers", Node::new(Value::List(List { items, named: Vec::new() }), DERIVED));
+    offer("containers", containers.list.clone());
     Node::new(Value::Map(extended), DERIVED)
+}
+
+/// The containers, made anew unless another cluster has the very same ones. With a provider each cluster has its own.
+fn prepared(
+    sources: &Sources<'_>,
+    merged: &Merged,
+    name: &Arc<str>,
+    definition: &Arc<Node>,
+    branch: Option<&Arc<Node>>,
+    warnings: &mut Vec<Problem>,
+) -> Result<Arc<Containers>, Vec<Problem>> {
+    if let Some(known) = sources.prepared.get(name, definition, branch) {
+        return Ok(known);
+    }
+    let before = warnings.len();
+    let named = containers(sources, merged, name, definition, branch, warnings)?;
+    let items: Vec<Arc<Node>> = named.iter().map(|(key, container)| called_by_key(key, container)).collect();
+    let primary = items.iter().find(|container| container.get("primary").is_some_and(|p| p.is_true()));
+    let primary = primary.or(items.first()).cloned();
+    let list = Node::new(Value::List(List { items, named: Vec::new() }), DERIVED);
+    let containers = Arc::new(Containers { named, list, primary });
+    if sources.provider.is_none() && warnings.len() == before {
+        let (definition, branch) = (definition.clone(), branch.cloned());
+        sources.prepared.put(name, Known { definition, branch, containers: containers.clone() });
+    }
+    Ok(containers)
 }
 
 /// kit calls every container after its resource unless it has a `name`; in a list of all that would be ambiguous.
@@ -285,9 +306,13 @@ fn one(
     let mut map = container.as_map().cloned().unwrap_or_default();
     if let Some(own) = definition.get("env").filter(|env| env.is_truthy()) {
         let place = |origin: &Origin| repository.place(origin);
+        let given = own;
         let own = externalise(own, sources.environment, &place)?;
         let current = map.get("env").cloned().unwrap_or_else(|| own.clone());
-        map.set("env", definition_wins(&current, &own));
+        // Without a provider that changed it, laying the definition over itself gives the definition.
+        let untouched = Arc::ptr_eq(&current, given)
+            && own.as_list().is_some_and(|items| !items.iter().any(|i| i.is_null()));
+        map.set("env", if untouched { own } else { definition_wins(&current, &own) });
     }
     let has_image = match map.get("image").filter(|image| image.is_truthy()) {
         Some(_) => true,

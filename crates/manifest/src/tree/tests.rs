@@ -4,7 +4,15 @@ use super::*;
 
 fn file<'a>(name: &'a str, text: &'a str) -> NewFile<'a> {
     let resource = name.split('.').next().unwrap();
-    NewFile { name, bytes: text.as_bytes(), mode: None, resource, source: "t.yaml.j2", secret_lines: &[] }
+    NewFile {
+        name,
+        bytes: text.as_bytes(),
+        mode: None,
+        resource,
+        source: "t.yaml.j2",
+        secret_lines: &[],
+        digest: Box::leak(Box::default()),
+    }
 }
 
 fn eu() -> ClusterName {

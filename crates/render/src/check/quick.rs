@@ -10,7 +10,7 @@ use manifest::yaml::{Scalar, Schema};
 use super::{Object, acceptable_name, is_label};
 
 /// The objects of `text`, or `None` if the full parser must look.
-pub fn check(text: &str) -> Option<Vec<Object>> {
+pub(super) fn check(text: &str) -> Option<Vec<Object>> {
     if !text.bytes().all(is_plain_byte) {
         return None;
     }

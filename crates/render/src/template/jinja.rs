@@ -169,7 +169,7 @@ pub(crate) fn settings() -> Environment<'static> {
 }
 
 /// `./x` and `../x` are relative to the template that includes; anything else to the folder of the resources.
-fn join(name: &str, parent: &str) -> String {
+pub(crate) fn join(name: &str, parent: &str) -> String {
     if name.starts_with("./") || name.starts_with("../") {
         let folder = parent.rsplit_once('/').map_or("", |(folder, _)| folder);
         let joined = format!("{folder}/{name}");
