@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -55,7 +55,7 @@ pub(crate) struct State {
     /// Tasks that wait to be handed to the driver.
     pub tasks: Vec<(Duration, Task)>,
     /// Work that controllers asked to be called back for, by name, so that it is asked for once.
-    pub pending: BTreeMap<String, ()>,
+    pub pending: BTreeMap<String, Instant>,
 }
 
 /// Counters of a cluster.

@@ -194,9 +194,16 @@ impl Simulation {
         drop(driver);
         let acceptor = TlsAcceptor::from(identity.config.clone());
         let mut addresses = Vec::new();
+        // Not `block_on`: a test may start clusters from within its own event loop.
+        let guard = runtime.enter();
         let listen = |port: u16| {
             let address = SocketAddr::from(([127, 0, 0, 1], port));
-            runtime.block_on(TcpListener::bind(address)).map_err(|source| Error::Listen { address, source })
+            std::net::TcpListener::bind(address)
+                .and_then(|listener| {
+                    listener.set_nonblocking(true)?;
+                    TcpListener::from_std(listener)
+                })
+                .map_err(|source| Error::Listen { address, source })
         };
         match options.ports {
             Ports::Shared => {
@@ -236,6 +243,7 @@ impl Simulation {
             control = listener.local_addr().ok();
             runtime.spawn(crate::control::listen(listener, inner.clone()));
         }
+        drop(guard);
         let mut until = stopped;
         let thread = std::thread::Builder::new()
             .name("simcluster-main".into())

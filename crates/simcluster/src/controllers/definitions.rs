@@ -71,7 +71,7 @@ pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut object: Value)
         }
         let delay = context.cluster.timing.ready_after;
         context.after(delay, Task::Reconcile(key.clone()));
-        context.state.pending.insert(format!("establish {}", key.name), ());
+        context.note(format!("establish {}", key.name));
         return;
     }
     // The second look is the timer's; the first is the one that our own write causes.

@@ -179,7 +179,7 @@ pub(crate) fn address(context: &mut Context<'_>, key: &Key, mut object: Value) {
     let waited = format!("address {} {}/{}", key.kind, key.ns, key.name);
     let _ = created;
     if context.state.pending.remove(&waited).is_none() {
-        context.state.pending.insert(waited, ());
+        context.note(waited);
         let delay = context.cluster.timing.ready_after;
         context.after(delay, Task::Reconcile(key.clone()));
         return;

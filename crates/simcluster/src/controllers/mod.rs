@@ -63,11 +63,18 @@ impl Context<'_> {
         self.state.tasks.push((delay, task));
     }
 
-    /// As [`Context::after`], but once: a second request before the first is due is dropped.
+    /// As [`Context::after`], but once: a request is dropped if one that is due earlier is pending.
     pub(crate) fn once(&mut self, name: String, delay: Duration, task: Task) {
-        if self.state.pending.insert(name, ()).is_none() {
+        let due = Instant::now() + delay;
+        if self.state.pending.get(&name).is_none_or(|pending| due < *pending) {
+            self.state.pending.insert(name, due);
             self.after(delay, task);
         }
+    }
+
+    /// Notes something under a name; whether it was not noted before.
+    pub(crate) fn note(&mut self, name: String) -> bool {
+        self.state.pending.insert(name, Instant::now()).is_none()
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut object: Value)
     };
     if class["volumeBindingMode"] == "WaitForFirstConsumer" && !in_use(context, key) {
         let message = "waiting for first consumer to be created before binding";
-        if context.state.pending.insert(format!("consumer {}/{}", key.ns, key.name), ()).is_none() {
+        if context.note(format!("consumer {}/{}", key.ns, key.name)) {
             context.event(&object, Event::normal(COMPONENT, "WaitForFirstConsumer", message));
         }
         context.again(key, std::time::Duration::from_millis(200));
@@ -55,7 +55,7 @@ pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut object: Value)
     }
     let waited = format!("claim {}/{}", key.ns, key.name);
     if context.state.pending.remove(&waited).is_none() {
-        context.state.pending.insert(waited, ());
+        context.note(waited);
         let delay = context.cluster.timing.ready_after.min(std::time::Duration::from_millis(100));
         context.after(delay, Task::Reconcile(key.clone()));
         return;
