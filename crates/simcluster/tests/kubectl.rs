@@ -1,5 +1,10 @@
 //! kubectl against a simulated cluster. Skipped, visibly, where kubectl is not installed.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a panic is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a panic is a failed test; a skipped one says so"
+)]
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
