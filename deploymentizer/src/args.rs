@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser, ValueEnum};
+use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 /// Expands templates and layered values into manifests, one directory per cluster.
 #[derive(Debug, Parser)]
 #[command(name = "deploymentizer", version, max_term_width = 100)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     /// kit.yaml, or the folder that has it
     #[arg(long, env = "CONF", value_name = "FILE", default_value = "kit.yaml")]
     pub(crate) conf: PathBuf,
@@ -63,6 +66,21 @@ pub(crate) struct Args {
           default_missing_value = "true", value_parser = boolean, action = ArgAction::Set, conflicts_with = "output")]
     pub(crate) stdout: bool,
 
+    /// Check every object against the schemas of a Kubernetes version, and custom ones against the definitions in the
+    /// same cluster; a cluster with an invalid object is not written [values: newest, off, or a version like 1.36;
+    /// without a value: newest]
+    #[arg(long, env = "VALIDATE", value_name = "VERSION", num_args = 0..=1, require_equals = true,
+          default_missing_value = "newest", help_heading = "Validation")]
+    pub(crate) validate: Option<String>,
+
+    /// Also know the CustomResourceDefinitions in this file or folder; may be repeated
+    #[arg(long, env = "CRDS", value_name = "PATH", help_heading = "Validation")]
+    pub(crate) crds: Vec<String>,
+
+    /// Also write the result as JUnit XML: a suite for each cluster, a case for each object
+    #[arg(long, env = "JUNIT", value_name = "FILE", help_heading = "Validation")]
+    pub(crate) junit: Option<PathBuf>,
+
     /// How the result is printed
     #[arg(long, env = "OUTPUT", value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
@@ -96,6 +114,13 @@ pub(crate) struct Args {
     pub(crate) elroy_secret: Option<String>,
 }
 
+/// What to do instead of writing the manifests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub(crate) enum Command {
+    /// Do everything but write: render, and check against the schemas of Kubernetes (see `--validate`)
+    Check,
+}
+
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
@@ -115,6 +140,25 @@ fn boolean(text: &str) -> Result<bool, String> {
 }
 
 impl Args {
+    /// The command line as it is meant: `check` writes nothing and validates. Flags stand before or behind a command.
+    pub(crate) fn read() -> Self {
+        let matches = Self::command().mut_args(|arg| arg.global(true)).get_matches();
+        let mut args = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        match args.command {
+            None => {}
+            Some(Command::Check) => {
+                args.save = false;
+                args.validate.get_or_insert_with(|| "newest".to_owned());
+            }
+        }
+        args
+    }
+
+    /// The version to validate for, if that is asked for.
+    pub(crate) fn version(&self) -> Option<&str> {
+        self.validate.as_deref().filter(|version| !matches!(*version, "" | "off" | "false"))
+    }
+
     /// A variable that is set but empty is no filter.
     pub(crate) fn given(list: &[String]) -> Vec<String> {
         list.iter().filter(|text| !text.is_empty()).cloned().collect()

@@ -4,16 +4,16 @@ mod args;
 mod problems;
 mod report;
 mod run;
+mod validation;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use cli::{Format, Printer};
 
 use args::{Args, Output};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::read();
     let format = match args.output {
         Output::Text => Format::Text,
         Output::Json => Format::Json,

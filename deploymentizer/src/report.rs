@@ -2,9 +2,11 @@
 
 use cli::{Exit, Format, Printer};
 use render::problem::{Problem, deduplicate};
+use render::validate::KubernetesVersion;
 use serde::Serialize;
 
 use crate::problems::shown;
+use crate::validation::Tally;
 
 /// What became of a cluster's folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -43,6 +45,8 @@ pub(crate) struct Report {
     pub(crate) warnings: Vec<Problem>,
     /// Clusters whose own file could not be read, so that they have no name to be listed under.
     pub(crate) unnamed_failures: usize,
+    /// What objects were held against, and how many there were.
+    pub(crate) validation: Option<(KubernetesVersion, Tally)>,
 }
 
 impl Report {
@@ -83,12 +87,18 @@ impl Report {
         let problems = deduplicate(self.problems);
         problems.iter().for_each(|problem| printer.error(&shown(problem)));
         match printer.format() {
-            Format::Text => printer.result(&text(self.saved, &self.clusters)),
+            Format::Text => printer.result(&(text(self.saved, &self.clusters) + &validated(self.validation))),
             Format::Json | Format::Ndjson => printer.json(&serde_json::json!({
                 "version": 1,
                 "exitCode": exit.code(),
                 "saved": self.saved,
                 "clusters": self.clusters,
+                "validation": self.validation.map(|(version, tally)| serde_json::json!({
+                    "kubernetes": version.to_string(),
+                    "objects": tally.objects,
+                    "invalid": tally.invalid,
+                    "withoutSchema": tally.without_schema,
+                })),
                 "errors": problems.iter().map(shown).collect::<Vec<_>>(),
                 "warnings": warnings.iter().chain(lints).map(shown).collect::<Vec<_>>(),
             })),
@@ -152,4 +162,18 @@ fn counts(saved: bool, written: usize, unchanged: usize, removed: usize) -> Stri
         true => format!("{written} written, {unchanged} unchanged, {removed} removed"),
         false => format!("{written} to write, {unchanged} unchanged, {removed} to remove (nothing saved)"),
     }
+}
+
+/// `12 objects checked against Kubernetes 1.37: 1 invalid, 2 without a schema`.
+fn validated(validation: Option<(KubernetesVersion, Tally)>) -> String {
+    let Some((version, tally)) = validation else { return String::new() };
+    let plural = if tally.objects == 1 { "" } else { "s" };
+    let without = match tally.without_schema {
+        0 => String::new(),
+        count => format!(", {count} without a schema"),
+    };
+    format!(
+        "{} object{plural} checked against Kubernetes {version}: {} invalid{without}\n",
+        tally.objects, tally.invalid
+    )
 }

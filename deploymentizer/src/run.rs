@@ -1,6 +1,7 @@
 //! Load the layers, plan each cluster, write what changed, tell.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use cli::{Exit, Failure, Printer};
@@ -16,16 +17,27 @@ use render::view::Flags;
 use crate::args::Args;
 use crate::problems::invalid;
 use crate::report::{ClusterReport, Report, Status};
+use crate::validation::Validation;
 
 /// Renders what the command line asks for.
 pub(crate) fn run(args: &Args, environment: Environment, printer: &Printer) -> Result<Exit, Failure> {
     let (renderer, selection) = load(args, environment)?;
-    let (clusters, problems) = select(&renderer, &selection)?;
-    let report = if args.stdout {
-        print_stream(&renderer, &clusters, problems, printer)
-    } else {
-        write(&renderer, &selection, &clusters, problems, args)?
+    let validation = match args.version() {
+        Some(version) => Some(Validation::load(version, &Args::given(&args.crds)).map_err(invalid)?),
+        None => None,
     };
+    let validation = validation.as_ref();
+    let (clusters, problems) = select(&renderer, &selection)?;
+    let mut report = if args.stdout {
+        print_stream(&renderer, &clusters, problems, validation, printer)
+    } else {
+        write(&renderer, &selection, &clusters, problems, validation, args)?
+    };
+    report.validation = validation.map(Validation::summary);
+    report.warnings.extend(validation.map(Validation::warnings).into_iter().flatten());
+    if let Some(path) = &args.junit {
+        write_junit(path, &report, validation)?;
+    }
     let lints = renderer.repository().lints();
     if args.debug {
         debug(&renderer, &clusters, printer);
@@ -97,6 +109,7 @@ fn write(
     selection: &Selection,
     clusters: &[Cluster],
     problems: Vec<Problem>,
+    validation: Option<&Validation>,
     args: &Args,
 ) -> Result<Report, Failure> {
     let root = &renderer.repository().folders.output;
@@ -105,7 +118,7 @@ fn write(
     let tree = if args.save { Some(Tree::open(root).map_err(|error| failed(&error))?) } else { None };
     let policy = Policy { clean: args.clean, adopt: args.adopt };
     let outcomes = renderer.in_parallel(clusters, |cluster| {
-        let rendered = renderer.render(cluster)?;
+        let rendered = render(renderer, cluster, validation)?;
         let plan =
             plan(renderer, &rendered, policy).map_err(|problem| vec![problem.in_cluster(&cluster.name)])?;
         if let Some(tree) = &tree {
@@ -122,6 +135,7 @@ fn write(
         problems,
         warnings: Vec::new(),
         unnamed_failures: unreadable,
+        validation: None,
     };
     for (cluster, outcome) in clusters.iter().zip(outcomes) {
         match outcome {
@@ -140,6 +154,29 @@ fn write(
         remove_gone(root, clusters, tree.as_ref(), &mut report);
     }
     Ok(report)
+}
+
+/// A cluster's files, and with `validation` only if every object in them is valid.
+fn render(
+    renderer: &Renderer,
+    cluster: &Cluster,
+    validation: Option<&Validation>,
+) -> Result<Rendered, Vec<Problem>> {
+    let rendered = renderer.render(cluster)?;
+    if let Some(validation) = validation {
+        validation.check(renderer, cluster, &rendered)?;
+    }
+    Ok(rendered)
+}
+
+/// Writes what came of each object for a CI server to show.
+fn write_junit(path: &Path, report: &Report, validation: Option<&Validation>) -> Result<(), Failure> {
+    let clusters: Vec<&str> = report.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+    let suites = crate::validation::suites(validation, &clusters, &report.problems);
+    std::fs::write(path, cli::junit::junit("deploymentizer", &suites)).map_err(|error| {
+        let problem = cli::Problem::new(format!("cannot write the JUnit report: `{}`", path.display()));
+        Failure::failed(cli::Problem { causes: vec![error.to_string()], ..problem })
+    })
 }
 
 fn plan<'a>(renderer: &Renderer, rendered: &'a Rendered, policy: Policy) -> Result<FolderPlan<'a>, Problem> {
@@ -227,13 +264,20 @@ fn print_stream(
     renderer: &Renderer,
     clusters: &[Cluster],
     problems: Vec<Problem>,
+    validation: Option<&Validation>,
     printer: &Printer,
 ) -> Report {
     let unnamed_failures = problems.len();
-    let mut report =
-        Report { saved: false, clusters: Vec::new(), problems, warnings: Vec::new(), unnamed_failures };
+    let mut report = Report {
+        saved: false,
+        clusters: Vec::new(),
+        problems,
+        warnings: Vec::new(),
+        unnamed_failures,
+        validation: None,
+    };
     for chunk in clusters.chunks(AHEAD) {
-        let outcomes = renderer.in_parallel(chunk, |cluster| renderer.render(cluster));
+        let outcomes = renderer.in_parallel(chunk, |cluster| render(renderer, cluster, validation));
         for (cluster, outcome) in chunk.iter().zip(outcomes) {
             let mut entry = failed_report(&cluster.name);
             match outcome {

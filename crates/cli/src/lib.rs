@@ -14,6 +14,7 @@
 
 pub mod ci;
 mod exit;
+pub mod junit;
 mod printer;
 mod problem;
 pub mod progress;
