@@ -54,8 +54,13 @@ pub(crate) async fn deploy(
 
 async fn one(fleet: &Arc<Fleet>, target: &Target, events: UnboundedSender<Event>) -> ClusterOutcome {
     let events = Events::new(target.name.clone(), events);
-    let reader = (fleet.clone(), target.name.clone());
-    let objects = tokio::task::spawn_blocking(move || reader.0.manifests.load(&reader.1)).await;
+    let (reader, name) = (fleet.clone(), target.name.clone());
+    let objects = tokio::task::spawn_blocking(move || {
+        let secrets = reader.manifests.secrets(&name).unwrap_or_default();
+        reader.run.mask.learn_values(secrets.iter().map(String::as_str));
+        reader.manifests.load(&name)
+    })
+    .await;
     let objects = match objects {
         Ok(Ok(objects)) => objects,
         // They were right when they were checked.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use cli::{Exit, Failure, Problem};
 use cluster::connect::Target;
+use manifest::index::IndexError;
 use manifest::{ClusterName, LoadError, Object, Selector};
 
 /// Where the manifests are and which of them are meant.
@@ -52,15 +53,40 @@ impl Manifests {
         Ok(objects)
     }
 
-    /// Checks the manifests of all `targets`.
+    /// The values that deploymentizer has marked secret.
+    pub(crate) fn secrets(&self, cluster: &ClusterName) -> Result<Vec<String>, IndexError> {
+        manifest::load::secret_values(&self.dir.join(cluster.as_str()))
+    }
+
+    /// Checks the manifests of all `targets`, on all cores; problems are in the order of the targets.
     pub(crate) fn check(&self, targets: &[Target]) -> Result<(), Failure> {
-        let mut problems = Vec::new();
-        for target in targets {
-            if let Err(errors) = self.load(&target.name) {
-                problems.extend(errors.iter().map(problem));
-            }
-        }
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let share = targets.len().div_ceil(cores).max(1);
+        let problems: Vec<Problem> = std::thread::scope(|scope| {
+            let workers: Vec<_> = targets
+                .chunks(share)
+                .map(|share| scope.spawn(move || share.iter().flat_map(|target| self.problems(target)).collect::<Vec<_>>()))
+                .collect();
+            workers
+                .into_iter()
+                .flat_map(|worker| {
+                    worker.join().unwrap_or_else(|_| vec![Problem::new("this is a bug in deployer: a check has panicked")])
+                })
+                .collect()
+        });
         if problems.is_empty() { Ok(()) } else { Err(Failure::all(Exit::Invalid, problems)) }
+    }
+
+    fn problems(&self, target: &Target) -> Vec<Problem> {
+        let mut problems = match self.load(&target.name) {
+            Ok(_) => Vec::new(),
+            Err(errors) => errors.iter().map(problem).collect(),
+        };
+        // An index that cannot be read would leave secrets unmasked.
+        if let Err(error) = self.secrets(&target.name) {
+            problems.push(Problem::from_error(&error));
+        }
+        problems
     }
 }
 
@@ -154,9 +180,24 @@ pub(crate) fn clusters_from(path: &Path) -> Result<BTreeSet<ClusterName>, Failur
     let document: serde_json::Value =
         serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))?;
     let list = document.get("clusters").unwrap_or(&document);
+    let failed: Vec<Problem> = list
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|item| item["status"] == "failed")
+        .map(|item| {
+            let name = item["name"].as_str().unwrap_or_default();
+            Problem::new(format!("deploymentizer could not render the manifests of a cluster: `{name}`"))
+                .hint("repair it, or deploy to the others with `--cluster`")
+        })
+        .collect();
+    if !failed.is_empty() {
+        return Err(Failure::all(Exit::Invalid, failed));
+    }
     let names = match list {
         serde_json::Value::Array(items) => items
             .iter()
+            .filter(|item| item["status"] != "removed")
             .map(|item| item.as_str().or_else(|| item["name"].as_str()).map(str::to_owned))
             .collect::<Option<Vec<_>>>(),
         serde_json::Value::Object(map) => Some(map.keys().cloned().collect()),

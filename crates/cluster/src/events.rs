@@ -1,5 +1,7 @@
 //! What happens while a run goes on, as values: narrated by the caller, in any order between clusters, in order within one.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use jiff::Timestamp;
 use manifest::{ClusterName, ObjectRef};
 use serde::Serialize;
@@ -100,21 +102,40 @@ pub enum Stage {
 pub struct Events {
     cluster: ClusterName,
     to: Option<UnboundedSender<Event>>,
+    /// Warnings so far: they are part of the outcome too.
+    warnings: Arc<Mutex<Vec<String>>>,
 }
 
 impl Events {
     /// Events of `cluster`, sent to `to`.
     pub fn new(cluster: ClusterName, to: UnboundedSender<Event>) -> Self {
-        Self { cluster, to: Some(to) }
+        Self { cluster, to: Some(to), warnings: Arc::default() }
     }
 
     /// Nobody listens.
     pub fn unheard(cluster: ClusterName) -> Self {
-        Self { cluster, to: None }
+        Self { cluster, to: None, warnings: Arc::default() }
+    }
+
+    /// The warnings so far, sorted.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        warnings.sort();
+        warnings
     }
 
     /// Tells that something happened. A listener that has gone is no reason to stop.
     pub fn emit(&self, what: Happening) {
+        if let Happening::Warning { object, text } = &what {
+            let text = match object {
+                Some(object) => format!("{object}: {text}"),
+                None => text.clone(),
+            };
+            let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+            if !warnings.contains(&text) {
+                warnings.push(text);
+            }
+        }
         if let Some(to) = &self.to {
             let _ = to.send(Event { cluster: self.cluster.clone(), time: Timestamp::now(), what });
         }

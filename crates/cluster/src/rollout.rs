@@ -381,6 +381,7 @@ impl<'a> Report<'a> {
 
     fn finish(mut self, events: &Events) -> ClusterOutcome {
         self.outcome.cluster = self.target.name.clone();
+        self.outcome.warnings = events.warnings();
         self.outcome.seconds = self.started.elapsed().as_secs_f64();
         events.emit(Happening::Finished { state: self.outcome.state, seconds: self.outcome.seconds });
         self.outcome

@@ -291,6 +291,37 @@ impl Reader {
     }
 }
 
+/// The values in files below `dir` that deploymentizer has marked secret (by line, in its index): nothing may show them.
+///
+/// # Errors
+/// An index that cannot be used. Files that cannot be read are [`load_dir`]'s to report.
+pub fn secret_values(dir: &Path) -> Result<Vec<String>, crate::index::IndexError> {
+    let Some(index) = crate::index::Index::read(dir)? else { return Ok(Vec::new()) };
+    let mut values = Vec::new();
+    for (name, entry) in index.files.iter().filter(|(_, entry)| !entry.secret_lines.is_empty()) {
+        let Ok(text) = std::fs::read_to_string(dir.join(name)) else { continue };
+        for document in yaml::read(&text, name, Schema::Kubernetes).unwrap_or_default() {
+            marked(&document.root, &text, &entry.secret_lines, &mut values);
+        }
+    }
+    Ok(values)
+}
+
+/// The scalars of `node` that touch one of `lines`.
+fn marked(node: &Node, text: &str, lines: &[u32], values: &mut Vec<String>) {
+    match &node.value {
+        yaml::Value::Scalar(scalar) => {
+            let more = node.span.text(text).trim_end().matches('\n').count();
+            let last = node.span.line + u32::try_from(more).unwrap_or(u32::MAX - node.span.line);
+            if lines.iter().any(|line| (node.span.line..=last).contains(line)) {
+                values.push(scalar.to_text().into_owned());
+            }
+        }
+        yaml::Value::List(items) => items.iter().for_each(|item| marked(item, text, lines, values)),
+        yaml::Value::Map(map) => map.iter().for_each(|entry| marked(&entry.value, text, lines, values)),
+    }
+}
+
 /// RFC 1123 label: what a namespace is called.
 fn is_dns_label(text: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
@@ -332,6 +363,19 @@ mod tests {
                 "a.yaml:9:11: `metadata.generateName` would make a new object on every deploy",
             ]
         );
+    }
+
+    #[test]
+    fn values_that_the_index_marks_secret_are_found_by_their_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "a: open\nb: hidden\nc: |\n  first\n  second\nd: [x, marked]\n";
+        std::fs::write(dir.path().join("a.yaml"), text).unwrap();
+        std::fs::write(
+            dir.path().join(".kit-index.json"),
+            r#"{"version":1,"cluster":"eu","files":{"a.yaml":{"resource":"a","source":"a","sha256":"","secretLines":[2,5,6]}}}"#,
+        )
+        .unwrap();
+        assert_eq!(secret_values(dir.path()).unwrap(), ["hidden", "first\nsecond\n", "x", "marked"]);
     }
 
     #[test]

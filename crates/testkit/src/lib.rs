@@ -13,10 +13,12 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod clusters;
+mod fault_proxy;
 pub mod git;
 mod run;
 mod tree;
 
+pub use fault_proxy::{FaultProxy, ProxyFault};
 pub use clusters::{Clusters, REAL_CLUSTERS, fresh_name};
 pub use run::{Answer, Call, Sandbox, built_binary, program, workspace_root};
 pub use tree::{copy_tree, read_tree, tree_listing, write_tree};

@@ -3,4 +3,7 @@
 
 mod bad_input;
 mod bad_kubeconfig;
+mod deploy;
+mod secrets;
 mod server;
+mod signals;

@@ -64,6 +64,14 @@ impl Mask {
         self.known.write().unwrap_or_else(PoisonError::into_inner).extend(long);
     }
 
+    /// Remembers values that somebody else has marked secret.
+    pub fn learn_values<'a>(&self, values: impl IntoIterator<Item = &'a str>) {
+        let mut found = BTreeSet::new();
+        values.into_iter().for_each(|value| remember(value, &mut found));
+        let long = found.into_iter().filter(|text| text.chars().count() >= SHORTEST);
+        self.known.write().unwrap_or_else(PoisonError::into_inner).extend(long);
+    }
+
     /// `text` without any secret that is known.
     pub fn text(&self, text: &str) -> String {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
