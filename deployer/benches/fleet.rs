@@ -3,7 +3,12 @@
 //! Simulated clusters in this process, the real binary as a child: first deploy, unchanged, one image changed; with and without
 //! delay; wall, CPU, peak memory, requests and bytes per cluster. `KIT_BENCH_CLUSTERS=1,10` chooses other sizes (default
 //! `1,10,100,1000`), `KIT_BENCH_DELAYS=0` other delays in milliseconds (default `0,30`).
-#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a bench talks to whoever runs it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a bench talks to whoever runs it"
+)]
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -65,12 +65,18 @@ impl Manifests {
         let problems: Vec<Problem> = std::thread::scope(|scope| {
             let workers: Vec<_> = targets
                 .chunks(share)
-                .map(|share| scope.spawn(move || share.iter().flat_map(|target| self.problems(target)).collect::<Vec<_>>()))
+                .map(|share| {
+                    scope.spawn(move || {
+                        share.iter().flat_map(|target| self.problems(target)).collect::<Vec<_>>()
+                    })
+                })
                 .collect();
             workers
                 .into_iter()
                 .flat_map(|worker| {
-                    worker.join().unwrap_or_else(|_| vec![Problem::new("this is a bug in deployer: a check has panicked")])
+                    worker.join().unwrap_or_else(|_| {
+                        vec![Problem::new("this is a bug in deployer: a check has panicked")]
+                    })
                 })
                 .collect()
         });

@@ -28,3 +28,4 @@ pub mod status;
 pub mod stop;
 pub mod wait;
 mod waiting;
+mod writing;

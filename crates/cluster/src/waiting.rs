@@ -6,7 +6,6 @@ use kube::core::{ApiResource, GroupVersionKind};
 use manifest::ObjectRef;
 use tokio::time::Instant;
 
-use crate::applying::Written;
 use crate::connect::Connection;
 use crate::events::{Happening, Stage};
 use crate::health::Diagnosis;
@@ -14,6 +13,7 @@ use crate::outcome::Trouble;
 use crate::plan::{Mask, PlannedObject};
 use crate::rollout::{RolloutOptions, Run};
 use crate::wait::{self, WaitEnd, WaitEvent, WaitOptions, WaitTarget};
+use crate::writing::Written;
 
 /// An object that is waited for.
 pub(crate) struct Await<'a> {

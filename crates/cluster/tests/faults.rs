@@ -118,8 +118,7 @@ fn faults(rate: f64) -> Vec<Fault> {
 async fn differing(target: &Target, objects: &[Object]) -> BTreeSet<String> {
     let events = Events::unheard(target.name.clone());
     let options = RolloutOptions { extent: Extent::Plan, ..options() };
-    let plan =
-        deploy(target, objects, &options, &Plugins::new(LIMIT), &run_with(Mask::new()), events).await;
+    let plan = deploy(target, objects, &options, &Plugins::new(LIMIT), &run_with(Mask::new()), events).await;
     assert_eq!(plan.trouble, None);
     plan.objects
         .iter()
@@ -156,7 +155,9 @@ async fn what_is_said_after_faults_is_what_is_so_and_a_clean_run_gets_there() {
                 .filter(|object| {
                     matches!(
                         object.result,
-                        ObjectResult::Failed { .. } | ObjectResult::Skipped { .. } | ObjectResult::NotReady { .. }
+                        ObjectResult::Failed { .. }
+                            | ObjectResult::Skipped { .. }
+                            | ObjectResult::NotReady { .. }
                     )
                 })
                 .map(|object| object.object.to_string())
@@ -220,8 +221,5 @@ async fn clusters_that_are_dead_hang_or_have_a_wrong_authority_cost_the_others_n
         .map(|name| target(alone_dir.path(), name, &alone_sim.kubeconfig(name).unwrap()))
         .collect();
     let alone = time(&alone).await.into_iter().map(|(_, took)| took).max().unwrap();
-    assert!(
-        slowest < alone * 2 + Duration::from_secs(2),
-        "with the sick: {slowest:?}, alone: {alone:?}"
-    );
+    assert!(slowest < alone * 2 + Duration::from_secs(2), "with the sick: {slowest:?}, alone: {alone:?}");
 }

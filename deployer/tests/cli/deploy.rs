@@ -67,7 +67,8 @@ impl Stage {
     }
 
     fn get(&self, object: &str) -> Value {
-        serde_json::from_str(&self.kubectl(&["get", object, "-o", "json", "--show-managed-fields"], "")).unwrap()
+        serde_json::from_str(&self.kubectl(&["get", object, "-o", "json", "--show-managed-fields"], ""))
+            .unwrap()
     }
 }
 
@@ -88,7 +89,8 @@ const WEB: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, 
 
 const SERVICE: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: NS}\nspec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}\n";
 
-const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf, namespace: NS}\ndata: {a: \"1\", b: \"2\"}\n";
+const CONFIG: &str =
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf, namespace: NS}\ndata: {a: \"1\", b: \"2\"}\n";
 
 #[test]
 fn a_second_deploy_writes_nothing_and_asks_at_most_once_per_kind_and_three_times_more() {
@@ -137,15 +139,19 @@ fn a_dry_run_shows_what_a_deploy_then_does_and_writes_nothing() {
 fn one_refusal_does_not_stop_the_others_and_what_needs_the_refused_is_skipped() {
     let stage = Stage::new("engine-refusal");
     stage.write("conf.yaml", CONFIG);
-    stage.write("bad.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: bad, namespace: NS}\ndata: {k: \"not base64!\"}\n");
+    stage.write(
+        "bad.yaml",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: bad, namespace: NS}\ndata: {k: \"not base64!\"}\n",
+    );
     stage.write(
         "needs.yaml",
-        &WEB.replace("name: web", "name: needs").replace(
-            "        env:\n",
-            "        envFrom: [{secretRef: {name: bad}}]\n        env:\n",
-        ),
+        &WEB.replace("name: web", "name: needs")
+            .replace("        env:\n", "        envFrom: [{secretRef: {name: bad}}]\n        env:\n"),
     );
-    stage.write("unknown.yaml", "apiVersion: acme.example.com/v1\nkind: Widget\nmetadata: {name: w, namespace: NS}\n");
+    stage.write(
+        "unknown.yaml",
+        "apiVersion: acme.example.com/v1\nkind: Widget\nmetadata: {name: w, namespace: NS}\n",
+    );
     let (code, report) = stage.report(&[]);
     assert_eq!(code, 1, "{report:#}");
     let result = |name: &str| {
@@ -196,7 +202,8 @@ fn a_field_of_another_controller_is_a_conflict_until_it_is_taken_or_given_up() {
     stage.kubectl(&args, other);
     let (code, report) = stage.report(&[]);
     assert_eq!(code, 1);
-    let web = report["objects"].as_array().unwrap().iter().find(|object| object["kind"] == "Deployment").unwrap();
+    let web =
+        report["objects"].as_array().unwrap().iter().find(|object| object["kind"] == "Deployment").unwrap();
     assert_eq!(web["trouble"]["message"], "other managers own fields that the manifest sets", "{web:#}");
     assert_eq!(web["trouble"]["causes"], json!(["`autoscaler` owns `.spec.replicas`"]));
 
@@ -227,7 +234,10 @@ fn what_kubectl_applied_before_becomes_ours_so_that_removed_fields_go() {
         let name = if args.len() == 3 { "client" } else { "server" };
         let conf = CONFIG.replace("NS", &stage.namespace).replace("name: conf", &format!("name: {name}"));
         stage.kubectl(args, &conf);
-        stage.write(&format!("{name}.yaml"), &CONFIG.replace("name: conf", &format!("name: {name}")).replace(", b: \"2\"", ""));
+        stage.write(
+            &format!("{name}.yaml"),
+            &CONFIG.replace("name: conf", &format!("name: {name}")).replace(", b: \"2\"", ""),
+        );
     }
     let (_, dry) = stage.report(&["--dry-run"]);
     for change in dry["changes"].as_array().unwrap() {
@@ -238,10 +248,16 @@ fn what_kubectl_applied_before_becomes_ours_so_that_removed_fields_go() {
     for name in ["client", "server"] {
         let live = stage.get(&format!("configmap/{name}"));
         assert_eq!(live["data"], json!({"a": "1"}), "{live:#}");
-        let managers: Vec<_> =
-            live["metadata"]["managedFields"].as_array().unwrap().iter().map(|entry| &entry["manager"]).collect();
+        let managers: Vec<_> = live["metadata"]["managedFields"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| &entry["manager"])
+            .collect();
         assert_eq!(managers, ["kit"], "{live:#}");
-        assert!(live["metadata"]["annotations"].get("kubectl.kubernetes.io/last-applied-configuration").is_none());
+        assert!(
+            live["metadata"]["annotations"].get("kubectl.kubernetes.io/last-applied-configuration").is_none()
+        );
     }
     let (_, again) = stage.report(&[]);
     assert_eq!(again["counts"]["unchanged"], 3, "{again:#}");
@@ -262,7 +278,9 @@ fn custom_resources_are_deployed_with_their_definition() {
     );
     stage.write(
         "a-widget.yaml",
-        &format!("apiVersion: {group}/v1\nkind: Widget\nmetadata: {{name: w, namespace: NS}}\nspec: {{size: 3}}\n"),
+        &format!(
+            "apiVersion: {group}/v1\nkind: Widget\nmetadata: {{name: w, namespace: NS}}\nspec: {{size: 3}}\n"
+        ),
     );
     let (code, dry) = stage.report(&["--dry-run"]);
     assert_eq!((code, &dry["counts"]["created"]), (0, &json!(3)), "{dry:#}");
@@ -308,7 +326,8 @@ fn an_immutable_field_is_explained_and_recreated_on_request() {
     stage.write("web.yaml", &WEB.replace("app: web", "app: other"));
     let (code, report) = stage.report(&[]);
     assert_eq!(code, 1);
-    let web = report["objects"].as_array().unwrap().iter().find(|object| object["kind"] == "Deployment").unwrap();
+    let web =
+        report["objects"].as_array().unwrap().iter().find(|object| object["kind"] == "Deployment").unwrap();
     assert_eq!(web["trouble"]["message"], "a field that cannot be changed differs", "{web:#}");
     let (code, report) = stage.report(&["--recreate", "Deployment"]);
     assert_eq!((code, &report["counts"]["recreated"]), (0, &json!(1)), "{report:#}");
@@ -323,7 +342,11 @@ fn dependants_come_after_what_they_select_and_circles_are_found_in_the_plan() {
             &format!("labels: {{app: {label}}}, annotations: {{kit-deployer/dependency-selector: '{selector}'}}}}\nspec:"),
         )
     };
-    stage.write("db.yaml", &WEB.replace("name: web", "name: db").replace("labels: {app: web}}\nspec:", "labels: {app: db}}\nspec:"));
+    stage.write(
+        "db.yaml",
+        &WEB.replace("name: web", "name: db")
+            .replace("labels: {app: web}}\nspec:", "labels: {app: db}}\nspec:"),
+    );
     stage.write("mid.yaml", &after("mid", "mid", "app=db"));
     stage.write("top.yaml", &after("top", "top", "app = mid"));
     let answer = stage.deploy(&["--debug"]).success();
@@ -363,7 +386,10 @@ fn a_plan_is_carried_out_exactly_or_refused_where_a_cluster_has_moved() {
     }
     let stage = Stage::new("engine-plan");
     stage.write("conf.yaml", CONFIG);
-    stage.write("secret.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: NS}\nstringData: {k: canary-in-plan}\n");
+    stage.write(
+        "secret.yaml",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: NS}\nstringData: {k: canary-in-plan}\n",
+    );
     stage.deploy(&[]).success();
     stage.write("conf.yaml", &CONFIG.replace("\"1\"", "\"9\""));
     stage.deploy(&["--plan-out", "plan.json"]).success();
@@ -389,7 +415,10 @@ fn create_only_leaves_what_is_there_and_force_writes_what_is_unchanged() {
     let stage = Stage::new("engine-modes");
     stage.write("conf.yaml", CONFIG);
     stage.deploy(&[]).success();
-    stage.write("conf.yaml", &format!("{}---\n{}", CONFIG.replace("\"1\"", "\"9\""), CONFIG.replace("name: conf", "name: new")));
+    stage.write(
+        "conf.yaml",
+        &format!("{}---\n{}", CONFIG.replace("\"1\"", "\"9\""), CONFIG.replace("name: conf", "name: new")),
+    );
     let (code, report) = stage.report(&["--create-only"]);
     assert_eq!(code, 0, "{report:#}");
     assert_eq!((&report["counts"]["created"], &report["counts"]["skipped"]), (&json!(1), &json!(2)));

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bad_kubeconfig;
+mod credentials;
 mod deploy;
 mod secrets;
 mod server;

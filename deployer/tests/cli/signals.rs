@@ -28,7 +28,16 @@ fn stopped_by(signal: &str) -> (Option<i32>, serde_json::Value) {
         ),
     );
     let call = program("deployer")
-        .args(["-m", "manifests", "--output", "json", "--debug", "--available-health-check", "false", "--configs"])
+        .args([
+            "-m",
+            "manifests",
+            "--output",
+            "json",
+            "--debug",
+            "--available-health-check",
+            "false",
+            "--configs",
+        ])
         .arg(clusters.configs());
     let mut child = sandbox.start(&call);
     let mut stderr = child.stderr.take().unwrap();

@@ -209,8 +209,8 @@ impl Plugins {
         renew_since: Option<Timestamp>,
     ) -> Result<PluginStatus, CredentialsError> {
         let request = exec_info(exec, reach);
-        let key =
-            format!("{:?}\0{:?}\0{:?}\0{}\0{request}", exec.command, exec.args, exec.env, reach.user_name);
+        // As client-go: what is run the same way is the same user, in whatever file it stands.
+        let key = format!("{:?}\0{:?}\0{:?}\0{request}", exec.command, exec.args, exec.env);
         let slot = {
             let mut slots = self.handed_out.lock().unwrap_or_else(PoisonError::into_inner);
             slots.entry(key).or_default().clone()
