@@ -169,7 +169,9 @@ async fn carry_out(
     applying.apply_all().await;
     let to_wait: Vec<usize> = match options.waiting {
         Waiting::No => Vec::new(),
-        Waiting::Changed => applying.written.keys().copied().collect(),
+        Waiting::Changed => (0..plan.objects.len())
+            .filter(|index| applying.written.contains_key(index) || is_unfinished_job(&applying, *index))
+            .collect(),
         Waiting::All => (0..plan.objects.len()).filter(|index| !applying.is_ready(*index)).collect(),
     }
     .into_iter()
@@ -193,6 +195,11 @@ async fn carry_out(
     }
     let results = std::mem::take(&mut applying.results);
     report.applied(plan, results, options, run);
+}
+
+/// A Job of an earlier deploy that has not succeeded: what it was to do is not done, and nobody else will say so.
+fn is_unfinished_job(applying: &Applying<'_>, index: usize) -> bool {
+    applying.plan.objects[index].wanted.resource.kind == "Job" && !applying.is_ready(index)
 }
 
 /// Objects that were not touched and do not run: said, though they fail nothing.

@@ -10,7 +10,7 @@ use crate::apply::{self, Mode};
 use crate::connect::{CallError, Connection, Reply};
 use crate::events::Happening;
 use crate::outcome::ObjectResult;
-use crate::plan::{Action, PlannedObject, refused};
+use crate::plan::{Action, PlannedObject, conflict_yields, refused};
 use crate::rollout::{RolloutOptions, Run};
 
 /// What was stored: enough to wait for it.
@@ -95,10 +95,13 @@ async fn configure(
 /// Applies; a kind whose definition has just been established may take a moment to be served everywhere.
 async fn patiently(connection: &Connection, object: &PlannedObject, run: &Run) -> Result<Reply, CallError> {
     let until = Instant::now() + Duration::from_secs(15);
+    let mut force = object.force;
     loop {
         let wanted = &object.wanted;
-        let answer = apply::apply(connection, wanted, &wanted.value, object.force, Mode::Real).await;
+        let answer = apply::apply(connection, wanted, &wanted.value, force, Mode::Real).await;
         match answer {
+            // The dry run was asked without the marks of this deploy.
+            Err(error) if !force && error.refusal().is_some_and(conflict_yields) => force = true,
             Err(error)
                 if is_not_served_yet(&error, object) && Instant::now() < until && !run.stop.is_set() =>
             {

@@ -74,7 +74,7 @@ fn no_secret_comes_out_anywhere() {
         written.push_str(&plan);
     }
     // What is left on disk beside what the test wrote.
-    for (path, bytes) in testkit::read_tree(sandbox.home()) {
+    for (path, bytes) in testkit::read_tree(sandbox.home(), true) {
         written.push_str(&format!("{path:?} {}", String::from_utf8_lossy(&bytes)));
     }
     assert!(written.contains("seen"), "what is no secret is shown");

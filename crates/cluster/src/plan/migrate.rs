@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ownership::{FIELD_MANAGER, PREDECESSORS, entries, is_ours};
+use super::ownership::{FIELD_MANAGER, entries, is_ours, is_predecessor};
 
 /// The JSON patch that makes the fields of predecessors ours. It fails if the object has changed meanwhile.
 pub(crate) fn patch(live: &Value) -> Value {
@@ -18,10 +18,6 @@ pub(crate) fn patch(live: &Value) -> Value {
 
 /// `managedFields` with the predecessors' entries merged into ours.
 pub(crate) fn merged(live: &Value) -> Vec<Value> {
-    let is_predecessor = |entry: &Value| {
-        entry["subresource"].as_str().unwrap_or_default().is_empty()
-            && entry["manager"].as_str().is_some_and(|manager| PREDECESSORS.contains(&manager))
-    };
     let mut fields = Map::new();
     let mut api_version = live["apiVersion"].clone();
     let mut time = Value::Null;

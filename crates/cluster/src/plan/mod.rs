@@ -173,12 +173,19 @@ pub fn decide(wanted: &Wanted, live: Option<&Value>, options: &PlanOptions) -> D
         && !options.force
         && manifest::object::annotation(live, ORIGINAL_NAME).is_some()
     {
-        return Decision::Settled(Action::Unchanged);
+        let again = has_failed(live) && options.recreate.contains("Job");
+        return Decision::Settled(if again { Action::Recreate } else { Action::Unchanged });
     }
     if !options.force && predecessors(live).is_empty() && proves_unchanged(&wanted.value, live) {
         return Decision::Settled(Action::Unchanged);
     }
     Decision::Ask
+}
+
+/// Whether a Job has failed for good.
+fn has_failed(job: &Value) -> bool {
+    let conditions = job["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().any(|condition| condition["type"] == "Failed" && condition["status"] == "True")
 }
 
 /// Gives up the fields that another manager owns and that the manifest, or an autoscaler of the same deploy, leaves to it.
@@ -265,6 +272,16 @@ fn stable_fields(fields: Option<&serde_json::Map<String, Value>>) -> Option<Valu
         }
     }
     Some(Value::Object(fields))
+}
+
+/// Whether every field in the way of an apply may be taken without being asked: of people, predecessors, or one that differs on
+/// every deploy.
+pub(crate) fn conflict_yields(refusal: &Refusal) -> bool {
+    refusal.is_field_conflict()
+        && conflicts(refusal).iter().all(|conflict| {
+            let key = conflict.field.rsplit_once("annotations.").or_else(|| conflict.field.rsplit_once("labels."));
+            yields(&conflict.manager) || key.is_some_and(|(_, key)| wanted::is_volatile(key))
+        })
 }
 
 struct Conflict {

@@ -60,16 +60,19 @@ pub(crate) fn our_fields(live: &Value) -> Option<&Map<String, Value>> {
     entries(live).find(|entry| is_ours(entry))?["fieldsV1"].as_object()
 }
 
+/// Whether the fields of an entry are to become ours: a predecessor's, or what we created otherwise than by apply
+/// (`--create-only`), which the server takes for another manager's (kubernetes/kubernetes#107417).
+pub(crate) fn is_predecessor(entry: &Value) -> bool {
+    entry["subresource"].as_str().unwrap_or_default().is_empty()
+        && entry["manager"].as_str().is_some_and(|manager| {
+            PREDECESSORS.contains(&manager) || (manager == FIELD_MANAGER && entry["operation"] == "Update")
+        })
+}
+
 /// The predecessors that own something in `live` which is to become ours.
 pub(crate) fn predecessors(live: &Value) -> Vec<&str> {
-    let mut found: Vec<&str> = entries(live)
-        .filter(|entry| entry["subresource"].as_str().unwrap_or_default().is_empty())
-        .filter_map(|entry| {
-            let manager = entry["manager"].as_str()?;
-            // Controllers in the wild call themselves `kubectl` too, but only kubectl itself applies.
-            PREDECESSORS.contains(&manager).then_some(manager)
-        })
-        .collect();
+    let mut found: Vec<&str> =
+        entries(live).filter(|entry| is_predecessor(entry)).filter_map(|entry| entry["manager"].as_str()).collect();
     found.sort_unstable();
     found.dedup();
     found
