@@ -129,7 +129,7 @@ fn diff(path: &str, file: &FilePlan) -> String {
         .to_string()
 }
 
-/// The JSON that `docs/schema/image-deployer.json` describes.
+/// The JSON that `schema/result.v1.json` describes.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Json<'r> {

@@ -10,6 +10,7 @@ mod places;
 mod registry;
 mod remote;
 mod review;
+mod schema;
 mod servers;
 mod signing;
 
