@@ -32,6 +32,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// List the clusters that the kubeconfigs name, and whether there are manifests for them; connects to none.
     Clusters(ClustersArgs),
+    /// Show what kit runs where: image, commit, when, whether it is ready, its pods; with `--manifests-dir` also drift.
+    Status(StatusArgs),
 }
 
 /// `deployer clusters`.
@@ -42,6 +44,24 @@ pub(crate) struct ClustersArgs {
     /// Directory of manifests, one directory per cluster.
     #[arg(short, long, env = "MANIFESTS_DIR", value_name = "DIR")]
     pub(crate) manifests_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `deployer status`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+    /// Directory of manifests, one directory per cluster: compare with them. Nothing is written.
+    #[arg(short, long, env = "MANIFESTS_DIR", value_name = "DIR")]
+    pub(crate) manifests_dir: Option<PathBuf>,
+    /// Only workloads with these labels: `app=api,tier in (web, edge),!canary`.
+    #[arg(short = 'l', long, env = "SELECTOR", value_name = "SELECTOR")]
+    pub(crate) selector: Option<String>,
+    /// Write the answer to a file; the form follows from the name: `.html` or `.json`. Repeated or separated by commas.
+    #[arg(long, env = "KIT_REPORT", value_name = "FILE", value_delimiter = ',')]
+    pub(crate) report: Vec<ReportFile>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }

@@ -10,6 +10,7 @@ mod progress;
 mod report;
 mod run;
 mod signals;
+mod status_cmd;
 mod tell;
 mod webhook;
 

@@ -106,7 +106,8 @@ fn of_object(outcome: &outcome::ObjectOutcome) -> ObjectReport {
     }
 }
 
-fn diagnosis(found: &cluster::health::Diagnosis) -> Diagnosis {
+/// A diagnosis as the reports tell it.
+pub(crate) fn diagnosis(found: &cluster::health::Diagnosis) -> Diagnosis {
     let event = |event: &cluster::health::Event| EventLine {
         reason: event.reason.clone(),
         message: event.message.clone(),

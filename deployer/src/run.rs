@@ -18,7 +18,7 @@ use manifest::Selector;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use crate::args::{Args, ChangeArgs, ClustersArgs, Command, DeployArgs, Progress, ReachArgs};
+use crate::args::{Args, ChangeArgs, ClustersArgs, Command, DeployArgs, Progress, ReachArgs, StatusArgs};
 use crate::configs::{self, ClusterFilter};
 use crate::fleet::{self, Fleet};
 use crate::input::{self, Manifests};
@@ -27,6 +27,7 @@ use crate::planfile;
 use crate::progress::{self, Colour, Narration};
 use crate::report::{self, Facts};
 use crate::signals::Interrupted;
+use crate::status_cmd::{self, Plans};
 use crate::tell;
 use crate::webhook::Webhooks;
 
@@ -36,6 +37,13 @@ const WRITES: usize = 256;
 pub(crate) fn run(args: Args, printer: &Printer) -> Result<Exit, Failure> {
     match args.command {
         Some(Command::Clusters(args)) => clusters(&args),
+        Some(Command::Status(status)) => {
+            let printer = &Printer::new(status.output.format(), status.output.quiet, true);
+            let connect = connect_options(&status.reach);
+            status_cmd::status(&status, connect, printer, async |targets| {
+                compare(&status, &args.deploy, targets).await
+            })
+        }
         None => deploy(&args.deploy, printer),
     }
 }
@@ -315,6 +323,37 @@ fn tell(args: &DeployArgs, printer: &Printer, outcomes: &[ClusterOutcome], repor
     }
     // The platform reads these wherever they are; stdout is for the result.
     platform().annotations(report).iter().for_each(|line| printer.command(line));
+}
+
+/// What a deploy of `status`'s manifests would do; nothing, where there are none.
+async fn compare(status: &StatusArgs, deploy: &DeployArgs, targets: &[Target]) -> Result<Plans, Failure> {
+    let Some(dir) = status.manifests_dir.clone() else { return Ok(Plans::new()) };
+    let selector: Selector = status.selector.as_deref().unwrap_or_default().parse().map_err(
+        |error: manifest::SelectorError| {
+            Failure::invalid(Problem::from_error(&error).context("`--selector` cannot be read"))
+        },
+    )?;
+    let targets: Vec<Target> =
+        targets.iter().filter(|target| dir.join(target.name.as_str()).is_dir()).cloned().collect();
+    let manifests = Manifests { dir, namespaces: None, selector };
+    manifests.check(&targets)?;
+    let options = RolloutOptions {
+        connect: connect_options(&status.reach),
+        timeout: status.reach.timeout,
+        extent: Extent::Plan,
+        ..rollout_options(deploy)?
+    };
+    let (_switch, stop) = Stop::new();
+    let fleet = Fleet {
+        manifests,
+        options,
+        plugins: Plugins::new(status.reach.plugin_timeout),
+        run: Run { mask: Mask::new(), stop, writes: Arc::new(Semaphore::new(WRITES)) },
+        concurrency: usize::from(status.reach.concurrency),
+    };
+    let (events, _unheard) = tokio::sync::mpsc::unbounded_channel();
+    let outcomes = fleet::deploy(fleet, targets, events).await;
+    Ok(outcomes.into_iter().map(|outcome| (outcome.cluster.to_string(), outcome)).collect())
 }
 
 /// `deployer clusters`.

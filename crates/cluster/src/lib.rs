@@ -26,6 +26,7 @@ mod planning;
 pub mod rollout;
 pub mod status;
 pub mod stop;
+pub mod survey;
 pub mod wait;
 mod waiting;
 mod writing;

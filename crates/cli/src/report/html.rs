@@ -248,7 +248,7 @@ fn tone(cluster: &ClusterReport) -> Tone {
 }
 
 /// Cluster names may hold anything that a directory name may; an `id` may not.
-fn id_of(name: &str) -> String {
+pub(super) fn id_of(name: &str) -> String {
     let letters = name.bytes().map(|byte| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' => (byte as char).to_string(),
         other => format!("_{other:02x}"),

@@ -8,6 +8,7 @@ mod file;
 mod html;
 mod junit;
 mod markdown;
+mod running;
 mod text;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,9 @@ pub use file::{ReportError, ReportFile, ReportFormat};
 pub use html::{Page, page};
 pub use junit::junit;
 pub use markdown::{SUMMARY_LIMIT, markdown};
+pub use running::{
+    ClusterStatus, Difference, DifferenceKind, PodGroup, ResourceState, ResourceStatus, Status,
+};
 pub use text::{failures, table};
 
 /// Version of the JSON form.

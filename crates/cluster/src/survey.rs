@@ -1,0 +1,196 @@
+//! What kit runs on a cluster, seen from the cluster alone: workloads that carry kit's marks or field manager, their images,
+//! the commit they came from, whether they are ready, and their pods.
+
+use std::collections::BTreeMap;
+
+use manifest::ObjectRef;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::connect::{Call, CallError, Connection};
+use crate::discovery::escaped;
+use crate::health::{Belonging, Diagnosis, Event, Pod, ReplicaSet, Workload, diagnose};
+use crate::plan::{COMMIT, FIELD_MANAGER, ORIGINAL_NAME};
+use crate::status::{Object, Readiness, assess};
+
+/// Objects per page of a list: what is in memory at once.
+const PAGE: usize = 250;
+
+/// The kinds that run something.
+const KINDS: [(&str, &str, &str); 5] = [
+    ("apps/v1", "Deployment", "deployments"),
+    ("apps/v1", "StatefulSet", "statefulsets"),
+    ("apps/v1", "DaemonSet", "daemonsets"),
+    ("batch/v1", "CronJob", "cronjobs"),
+    ("batch/v1", "Job", "jobs"),
+];
+
+/// A workload of kit.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Running {
+    /// Which.
+    #[serde(flatten)]
+    pub object: ObjectRef,
+    /// Images of its containers, init containers first.
+    pub images: Vec<String>,
+    /// The commit that it was deployed from.
+    pub commit: Option<String>,
+    /// When kit last wrote it, RFC 3339.
+    pub updated: Option<String>,
+    /// Whether it is what it should be.
+    pub readiness: Readiness,
+    /// Its pods by state.
+    pub pods: Vec<PodGroup>,
+    /// What is wrong with them.
+    pub diagnoses: Vec<Diagnosis>,
+}
+
+/// Pods in the same state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodGroup {
+    /// As `kubectl get pods` shows it.
+    pub state: String,
+    /// How many.
+    pub count: usize,
+    /// Restarts of all of them.
+    pub restarts: i64,
+    /// Made from an earlier spec.
+    pub old: bool,
+}
+
+/// Everything that kit runs on the cluster, sorted by kind, namespace and name. `selector` narrows it by labels (empty for all).
+///
+/// # Errors
+/// A list that the server refuses or that cannot be had. What explains a state (pods, Events) is left out where it is refused.
+pub async fn survey(connection: &Connection, selector: &str) -> Result<Vec<Running>, CallError> {
+    let mut found = Vec::new();
+    for (api_version, kind, plural) in KINDS {
+        list(connection, api_version, None, plural, selector, |mut object| {
+            if !is_ours(&object) {
+                return;
+            }
+            object["apiVersion"] = Value::from(api_version);
+            object["kind"] = Value::from(kind);
+            found.push((Workload::read(&object), running(&object)));
+        })
+        .await?;
+    }
+    let mut by_namespace: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (index, (_, running)) in found.iter().enumerate() {
+        by_namespace.entry(running.object.namespace.clone().unwrap_or_default()).or_default().push(index);
+    }
+    for (namespace, members) in by_namespace {
+        let Ok(crowd) = crowd(connection, &namespace).await else { continue };
+        for index in members {
+            let (workload, running) = &mut found[index];
+            running.pods = groups(workload, &crowd);
+            if !running.readiness.is_current() {
+                running.diagnoses = diagnose(workload, &crowd.sets, &crowd.pods, &crowd.events);
+            }
+        }
+    }
+    let mut all: Vec<Running> = found.into_iter().map(|(_, running)| running).collect();
+    all.sort_by(|a, b| a.object.cmp(&b.object));
+    Ok(all)
+}
+
+/// Pods of a namespace and what tells about them.
+struct Crowd {
+    pods: Vec<Pod>,
+    sets: Vec<ReplicaSet>,
+    events: Vec<Event>,
+}
+
+async fn crowd(connection: &Connection, namespace: &str) -> Result<Crowd, CallError> {
+    let mut crowd = Crowd { pods: Vec::new(), sets: Vec::new(), events: Vec::new() };
+    let here = Some(namespace);
+    list(connection, "v1", here, "pods", "", |pod| crowd.pods.push(Pod::read(&pod))).await?;
+    list(connection, "apps/v1", here, "replicasets", "", |set| crowd.sets.push(ReplicaSet::read(&set)))
+        .await?;
+    // Without the right to read Events there is still the state of the pods.
+    let _ = list(connection, "v1", here, "events", "", |event| crowd.events.push(Event::read(&event))).await;
+    Ok(crowd)
+}
+
+/// Reads a collection page by page.
+async fn list(
+    connection: &Connection,
+    api_version: &str,
+    namespace: Option<&str>,
+    plural: &str,
+    selector: &str,
+    mut take: impl FnMut(Value),
+) -> Result<(), CallError> {
+    let root = if api_version.contains('/') { "apis" } else { "api" };
+    let within = namespace.map(|namespace| format!("/namespaces/{}", escaped(namespace))).unwrap_or_default();
+    let labels =
+        if selector.is_empty() { String::new() } else { format!("&labelSelector={}", escaped(selector)) };
+    let mut after = String::new();
+    loop {
+        let path = format!("/{root}/{api_version}{within}/{plural}?limit={PAGE}{labels}{after}");
+        let mut page = connection.call(&Call::get(format!("list {plural}"), path)).await?.value;
+        if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
+            items.into_iter().for_each(&mut take);
+        }
+        match Object(&page).text("/metadata/continue") {
+            Some(token) => after = format!("&continue={}", escaped(token)),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Applied by kit, this one or the original. What a controller made (a Job of a `CronJob`) is its controller's.
+fn is_ours(object: &Value) -> bool {
+    let o = Object(object);
+    if o.list("/metadata/ownerReferences").iter().any(|owner| owner["controller"] == true) {
+        return false;
+    }
+    let manager = |entry: &Value| entry["manager"] == FIELD_MANAGER;
+    !object["metadata"]["annotations"][ORIGINAL_NAME].is_null()
+        || o.list("/metadata/managedFields").iter().any(manager)
+}
+
+fn running(object: &Value) -> Running {
+    let o = Object(object);
+    let annotation = |name: &str| object["metadata"]["annotations"][name].as_str();
+    let template =
+        if o.text("/kind") == Some("CronJob") { "/spec/jobTemplate/spec/template" } else { "/spec/template" };
+    let containers = ["initContainers", "containers"].map(|list| o.list(&format!("{template}/spec/{list}")));
+    let images = containers.into_iter().flatten().filter_map(|c| c["image"].as_str().map(str::to_owned));
+    let managed = o.list("/metadata/managedFields").iter();
+    let written = managed.filter(|entry| entry["manager"] == FIELD_MANAGER && entry["subresource"].is_null());
+    let written = written.filter_map(|entry| entry["time"].as_str()).max();
+    Running {
+        object: ObjectRef {
+            api_version: o.text("/apiVersion").unwrap_or_default().to_owned(),
+            kind: o.text("/kind").unwrap_or_default().to_owned(),
+            namespace: o.text("/metadata/namespace").map(str::to_owned),
+            name: o.text("/metadata/name").unwrap_or_default().to_owned(),
+        },
+        images: images.collect(),
+        // The original wrote it as a JSON string, quotes included.
+        commit: annotation(COMMIT).map(|sha| sha.trim_matches('"').to_owned()).filter(|sha| !sha.is_empty()),
+        updated: written.or_else(|| annotation("kit-deployer/last-updated")).map(str::to_owned),
+        readiness: assess(object),
+        pods: Vec::new(),
+        diagnoses: Vec::new(),
+    }
+}
+
+fn groups(workload: &Workload, crowd: &Crowd) -> Vec<PodGroup> {
+    let mut groups: BTreeMap<(bool, String), PodGroup> = BTreeMap::new();
+    for pod in &crowd.pods {
+        let old = match workload.owns(pod, &crowd.sets) {
+            Belonging::Foreign => continue,
+            belonging => belonging == Belonging::Old,
+        };
+        let state = pod.state();
+        let group =
+            groups.entry((old, state.clone())).or_insert(PodGroup { state, count: 0, restarts: 0, old });
+        group.count += 1;
+        group.restarts += pod.restarts();
+    }
+    groups.into_values().collect()
+}

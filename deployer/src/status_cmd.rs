@@ -1,0 +1,204 @@
+//! `deployer status`: what kit runs where, and whether it still is what the manifests say.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cli::report::{
+    ClusterStatus, Difference, DifferenceKind, PodGroup, ReportFormat, ResourceState, ResourceStatus, Status,
+    Trouble, page,
+};
+use cli::{Exit, Failure, Format, Printer, Problem};
+use cluster::connect::{ConnectOptions, Connection, Plugins, Target};
+use cluster::events::Events;
+use cluster::outcome::ClusterOutcome;
+use cluster::status::Readiness;
+use cluster::survey::{Running, survey};
+use futures::StreamExt as _;
+use futures::stream;
+use tokio::time::Instant;
+
+use crate::args::StatusArgs;
+use crate::configs::{self, ClusterFilter};
+use crate::report;
+
+/// The plan of each cluster that there are manifests for.
+pub(crate) type Plans = BTreeMap<String, ClusterOutcome>;
+
+/// Runs the command. `plans` compares clusters with their manifests without writing anything.
+pub(crate) fn status(
+    args: &StatusArgs,
+    connect: ConnectOptions,
+    printer: &Printer,
+    plans: impl AsyncFnOnce(&[Target]) -> Result<Plans, Failure>,
+) -> Result<Exit, Failure> {
+    for file in &args.report {
+        if !matches!(file.format(), ReportFormat::Html | ReportFormat::Json) {
+            let text = format!("a status is written as .html or .json: `{}`", file.path().display());
+            return Err(Failure::invalid(Problem::new(text)));
+        }
+    }
+    let filter = ClusterFilter::new(&args.reach.cluster)?;
+    let targets: Vec<Target> =
+        configs::targets(&args.reach)?.into_iter().filter(|target| filter.takes(&target.name)).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(Problem::from_error(&error).context("cannot start")))?;
+    let status = runtime.block_on(async {
+        let plans = plans(&targets).await?;
+        Ok::<_, Failure>(ask(args, connect, targets, &plans).await)
+    })?;
+    runtime.shutdown_background();
+
+    match printer.format() {
+        Format::Json | Format::Ndjson => printer.result(&status.json()),
+        Format::Text => {
+            printer.result(&status.table());
+            let troubles = status.troubles();
+            if !troubles.is_empty() {
+                printer.result(&format!("\n{troubles}"));
+            }
+        }
+    }
+    let mut problems = Vec::new();
+    for file in &args.report {
+        let text = if file.format() == ReportFormat::Html { page(&status.page()) } else { status.json() };
+        problems.extend(file.write_text(&text).err().map(|error| Problem::from_error(&error)));
+    }
+    if !problems.is_empty() {
+        return Err(Failure::all(Exit::Failed, problems));
+    }
+    let silent = status.clusters.iter().filter(|cluster| cluster.trouble.is_some()).count();
+    Ok(match silent {
+        0 => Exit::Done,
+        all if all == status.clusters.len() => Exit::Failed,
+        _ => Exit::Partial,
+    })
+}
+
+async fn ask(args: &StatusArgs, connect: ConnectOptions, targets: Vec<Target>, plans: &Plans) -> Status {
+    let plugins = Plugins::new(args.reach.plugin_timeout);
+    let selector = Arc::new(args.selector.clone().unwrap_or_default());
+    let deadline = Instant::now() + args.reach.timeout;
+    let answers = stream::iter(targets).map(|target| {
+        let (plugins, connect, selector) = (plugins.clone(), connect.clone(), selector.clone());
+        async move {
+            let name = target.name.to_string();
+            let found = one(&target, &connect, &plugins, deadline, &selector).await;
+            cluster_status(name, found, plans)
+        }
+    });
+    let mut clusters: Vec<ClusterStatus> =
+        answers.buffer_unordered(usize::from(args.reach.concurrency)).collect().await;
+    clusters.sort_by(|a, b| a.name.cmp(&b.name));
+    Status::new(jiff::Timestamp::now().to_string(), clusters)
+}
+
+async fn one(
+    target: &Target,
+    connect: &ConnectOptions,
+    plugins: &Plugins,
+    deadline: Instant,
+    selector: &str,
+) -> Result<Vec<Running>, Trouble> {
+    let trouble = |message: String, hint: Option<String>| Trouble {
+        message,
+        causes: Vec::new(),
+        hints: hint.into_iter().collect(),
+    };
+    let events = Events::unheard(target.name.clone());
+    let connection = Connection::open(target, connect, plugins, deadline, events)
+        .await
+        .map_err(|error| trouble(error.to_string(), error.hint()))?;
+    survey(&connection, selector).await.map_err(|error| trouble(error.to_string(), None))
+}
+
+fn cluster_status(name: String, found: Result<Vec<Running>, Trouble>, plans: &Plans) -> ClusterStatus {
+    let (running, trouble) = match found {
+        Ok(running) => (running, None),
+        Err(trouble) => (Vec::new(), Some(trouble)),
+    };
+    let mut differences = plans.get(&name).map(differences);
+    let resources = running
+        .into_iter()
+        .map(|running| {
+            let object = running.object.to_string();
+            let difference = differences.as_mut().map(|all| {
+                let none =
+                    Difference { object: object.clone(), kind: DifferenceKind::Unknown, fields: Vec::new() };
+                all.remove(&object).unwrap_or(none)
+            });
+            resource(running, difference)
+        })
+        .collect();
+    let left = differences.unwrap_or_default().into_values();
+    let differs = left.filter(|difference| difference.kind != DifferenceKind::InSync).collect();
+    ClusterStatus { name, trouble, resources, differs }
+}
+
+/// How each object of the manifests relates to what is there, by `Kind/namespace/name`.
+fn differences(outcome: &ClusterOutcome) -> BTreeMap<String, Difference> {
+    let in_sync = outcome.objects.iter().map(|object| {
+        let object = object.object.to_string();
+        (object.clone(), Difference { object, kind: DifferenceKind::InSync, fields: Vec::new() })
+    });
+    let mut all: BTreeMap<String, Difference> = in_sync.collect();
+    for change in &outcome.changes {
+        let told: Vec<_> = change.changes.iter().filter(|field| !is_mark(&field.path)).collect();
+        if told.is_empty() {
+            continue;
+        }
+        let drifted = told.iter().any(|field| field.drift.is_some());
+        let kind = match change.action {
+            "create" => DifferenceKind::Missing,
+            _ if drifted => DifferenceKind::Drift,
+            _ => DifferenceKind::Outdated,
+        };
+        let fields = told.iter().filter(|field| !field.path.is_empty()).map(|field| match &field.drift {
+            Some(who) => format!("{}: changed by {who}", field.path),
+            None => field.path.clone(),
+        });
+        let object = change.object.to_string();
+        all.insert(object.clone(), Difference { object, kind, fields: fields.collect() });
+    }
+    all
+}
+
+/// What kit itself adds differs with the flags of the deploy that asks; it is not what a manifest says.
+fn is_mark(path: &str) -> bool {
+    const MARKS: [&str; 5] = ["id", "strategy", "resource", "app.kubernetes.io/name", "kit-deployer/"];
+    let inside = path.strip_prefix("metadata.labels").or_else(|| path.strip_prefix("metadata.annotations"));
+    let name = inside.map(|name| name.trim_matches(|c| matches!(c, '.' | '[' | ']' | '"')));
+    name.is_some_and(|name| {
+        MARKS.iter().any(|mark| name == *mark || (mark.ends_with('/') && name.starts_with(mark)))
+    })
+}
+
+fn resource(running: Running, difference: Option<Difference>) -> ResourceStatus {
+    let state = match &running.readiness {
+        Readiness::Current { .. } => ResourceState::Ready,
+        Readiness::InProgress { .. } => ResourceState::Progressing,
+        Readiness::Failed { .. } => ResourceState::Failed,
+        Readiness::Unknown { .. } => ResourceState::Unknown,
+    };
+    let pods = running.pods.into_iter().map(|group| PodGroup {
+        state: group.state,
+        count: group.count,
+        restarts: group.restarts,
+        old: group.old,
+    });
+    ResourceStatus {
+        object: running.object.to_string(),
+        kind: running.object.kind,
+        namespace: running.object.namespace,
+        name: running.object.name,
+        images: running.images,
+        commit: running.commit,
+        updated: running.updated,
+        state,
+        message: running.readiness.message().to_owned(),
+        pods: pods.collect(),
+        diagnoses: running.diagnoses.iter().map(report::diagnosis).collect(),
+        difference,
+    }
+}
