@@ -147,7 +147,7 @@ fn a_bad_image_fails_where_it_goes_and_nowhere_else() {
     let report = answer.json();
     let status = |name: &str| {
         let clusters = report["clusters"].as_array().unwrap();
-        clusters.iter().find(|cluster| cluster["cluster"] == name).unwrap()["state"].clone()
+        clusters.iter().find(|cluster| cluster["name"] == name).unwrap()["state"].clone()
     };
     assert_eq!(
         (status("dev-1"), status("eu-1"), status("us-1")),

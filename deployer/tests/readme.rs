@@ -30,7 +30,7 @@ fn scripts(text: &str) -> Vec<(usize, String)> {
 /// the binary that it builds; the second is what runs this test.
 fn runnable(script: &str, bin: &Path) -> String {
     let lines = script.lines().map(|line| match line.trim() {
-        "cargo demo" => format!("'{}'", bin.join("demo").display()),
+        "cargo demo" => format!("'{}' --built", bin.join("demo").display()),
         "cargo test" => String::new(),
         _ if line.trim().starts_with("cargo ") => String::new(),
         _ => line.to_owned(),

@@ -103,7 +103,11 @@ fn what_reaches_nobody_and_what_is_refused_leaves_the_others_alone() {
     sandbox.write("configs/token.yaml", simulation.wrong_token_kubeconfig("token").unwrap());
     let answer = deploy(&sandbox, &["good", "ca", "token"]);
     assert_eq!(answer.exit_code, 4, "{answer}");
-    for text in ["ca: cannot reach the cluster", "is not signed by the certificate authority", "token: the cluster does not accept the credentials"] {
+    for text in [
+        "ca: cannot reach the cluster",
+        "is not signed by the certificate authority",
+        "token: the cluster does not accept the credentials",
+    ] {
         assert!(answer.stdout.contains(text), "{text}: {answer}");
     }
     let line = answer.stdout.lines().find(|line| line.starts_with("good ")).unwrap();

@@ -185,7 +185,10 @@ pub fn decide(wanted: &Wanted, live: Option<&Value>, options: &PlanOptions) -> D
 /// Whether a Job has failed for good.
 fn has_failed(job: &Value) -> bool {
     let conditions = job["status"]["conditions"].as_array();
-    conditions.into_iter().flatten().any(|condition| condition["type"] == "Failed" && condition["status"] == "True")
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == "Failed" && condition["status"] == "True")
 }
 
 /// Gives up the fields that another manager owns and that the manifest, or an autoscaler of the same deploy, leaves to it.
@@ -279,7 +282,8 @@ fn stable_fields(fields: Option<&serde_json::Map<String, Value>>) -> Option<Valu
 pub(crate) fn conflict_yields(refusal: &Refusal) -> bool {
     refusal.is_field_conflict()
         && conflicts(refusal).iter().all(|conflict| {
-            let key = conflict.field.rsplit_once("annotations.").or_else(|| conflict.field.rsplit_once("labels."));
+            let key =
+                conflict.field.rsplit_once("annotations.").or_else(|| conflict.field.rsplit_once("labels."));
             yields(&conflict.manager) || key.is_some_and(|(_, key)| wanted::is_volatile(key))
         })
 }

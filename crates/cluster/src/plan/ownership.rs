@@ -71,8 +71,10 @@ pub(crate) fn is_predecessor(entry: &Value) -> bool {
 
 /// The predecessors that own something in `live` which is to become ours.
 pub(crate) fn predecessors(live: &Value) -> Vec<&str> {
-    let mut found: Vec<&str> =
-        entries(live).filter(|entry| is_predecessor(entry)).filter_map(|entry| entry["manager"].as_str()).collect();
+    let mut found: Vec<&str> = entries(live)
+        .filter(|entry| is_predecessor(entry))
+        .filter_map(|entry| entry["manager"].as_str())
+        .collect();
     found.sort_unstable();
     found.dedup();
     found
