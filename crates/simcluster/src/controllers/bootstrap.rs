@@ -8,13 +8,16 @@ use super::Context;
 use crate::api::discovery::GIT_VERSION;
 use crate::cluster::{Cluster, now, now_micro};
 
+/// Ownership of these objects is not recorded: a thousand clusters start in seconds.
+const UNTRACKED: &str = "";
+
 /// Creates the objects of a new cluster.
 pub(crate) fn create(cluster: &Arc<Cluster>) {
     let mut state = cluster.lock();
     let mut context = Context { cluster, state: &mut state };
     for ns in ["default", "kube-system", "kube-public", "kube-node-lease"] {
-        context.create("namespaces", json!({"metadata": {"name": ns}}), "kube-apiserver");
-        super::namespaces::furnish(&mut context, ns);
+        context.create("namespaces", json!({"metadata": {"name": ns}}), UNTRACKED);
+        super::namespaces::furnish(&mut context, ns, UNTRACKED);
     }
     for i in 0..cluster.nodes {
         let name = format!("{}-node-{}", cluster.name, i + 1);
@@ -26,7 +29,7 @@ pub(crate) fn create(cluster: &Arc<Cluster>) {
             "metadata": {"name": "fake", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
             "provisioner": "fake.local/hostpath", "allowVolumeExpansion": true,
         }),
-        "kube-apiserver",
+        UNTRACKED,
     );
     context.create(
         "services",
@@ -34,21 +37,21 @@ pub(crate) fn create(cluster: &Arc<Cluster>) {
             "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"component": "apiserver", "provider": "kubernetes"}},
             "spec": {"clusterIP": "10.96.0.1", "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}]},
         }),
-        "kube-apiserver",
+        UNTRACKED,
     );
     for (name, value) in [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)]
     {
         context.create(
             "priorityclasses.scheduling.k8s.io",
             json!({"metadata": {"name": name}, "value": value}),
-            "kube-apiserver",
+            UNTRACKED,
         );
     }
     for name in ["cluster-admin", "admin", "edit", "view"] {
         context.create(
             "clusterroles.rbac.authorization.k8s.io",
             json!({"metadata": {"name": name}, "rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]}),
-            "kube-apiserver",
+            UNTRACKED,
         );
     }
     context.state.store.changed.clear();
@@ -69,7 +72,7 @@ fn node(context: &mut Context<'_>, name: &str, index: usize) {
             }},
             "spec": {"podCIDR": format!("10.{}.{index}.0/24", 100 + context.cluster.index % 100), "providerID": format!("fake://{name}")},
         }),
-        "kubelet",
+        UNTRACKED,
     );
     let Some(key) = key else { return };
     if let Some(mut node) = context.state.store.get(&key) {
@@ -89,12 +92,12 @@ fn node(context: &mut Context<'_>, name: &str, index: usize) {
                 "kubeProxyVersion": "", "operatingSystem": "linux", "architecture": "amd64",
             },
         });
-        context.save_status(&key, &node, "kubelet");
+        context.save_status(&key, &node, UNTRACKED);
     }
     context.create(
         "leases.coordination.k8s.io",
         json!({"metadata": {"name": name, "namespace": "kube-node-lease"},
             "spec": {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": now_micro()}}),
-        "kubelet",
+        UNTRACKED,
     );
 }

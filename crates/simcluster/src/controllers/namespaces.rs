@@ -9,8 +9,7 @@ use crate::api::delete::{self, DeleteOptions, Propagation};
 use crate::store::Key;
 
 /// The default ServiceAccount and the CA bundle.
-pub(crate) fn furnish(context: &mut Context<'_>, ns: &str) {
-    let manager = "kube-controller-manager";
+pub(crate) fn furnish(context: &mut Context<'_>, ns: &str, manager: &str) {
     context.create("serviceaccounts", json!({"metadata": {"name": "default", "namespace": ns}}), manager);
     context.create(
         "configmaps",
@@ -21,7 +20,7 @@ pub(crate) fn furnish(context: &mut Context<'_>, ns: &str) {
 
 pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut object: Value) {
     if object["metadata"].get("deletionTimestamp").is_none() {
-        furnish(context, &key.name);
+        furnish(context, &key.name, "kube-controller-manager");
         return;
     }
     let content: Vec<Key> =

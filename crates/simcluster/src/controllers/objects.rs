@@ -59,7 +59,7 @@ impl Context<'_> {
             return;
         }
         let Some(kind) = kinds::built_in(&key.kind) else { return };
-        if !UNTRACKED.contains(&&*key.kind) {
+        if !manager.is_empty() && !UNTRACKED.contains(&&*key.kind) {
             let version = kind.stored();
             let mut managers = Managers::read(&old).unwrap_or_default();
             let strip = |v: &Value| {
@@ -106,7 +106,7 @@ impl Context<'_> {
         }
         defaults::apply(kind_id, &mut object);
         let mut managers = Managers::default();
-        if !UNTRACKED.contains(&kind_id) {
+        if !manager.is_empty() && !UNTRACKED.contains(&kind_id) {
             let (time, api_version) = (now(), kind.api_version(&version.name));
             let writer = Writer { manager, api_version: &api_version, subresource: "", now: &time };
             let reach = if version.status { Reach::NotStatus } else { Reach::All };
