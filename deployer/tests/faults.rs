@@ -223,3 +223,29 @@ async fn clusters_that_are_dead_hang_or_have_a_wrong_authority_cost_the_others_n
     let alone = time(&alone).await.into_iter().map(|(_, took)| took).max().unwrap();
     assert!(slowest < alone * 2 + Duration::from_secs(2), "with the sick: {slowest:?}, alone: {alone:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_breaks_things_before_any_cluster_is_told_and_overcome() {
+    let mut clusters = testkit::Clusters::start(&["eu-1"]);
+    let namespace = testkit::fresh_name("engine-faults");
+    clusters.remove_namespace_at_end("eu-1", &namespace);
+    let proxy = testkit::FaultProxy::before(&clusters.config("eu-1"));
+    let dir = tempfile::tempdir().unwrap();
+    let through = target(dir.path(), "proxied", proxy.kubeconfig());
+    let direct = read_kubeconfigs(&[clusters.config("eu-1")], Contexts::Current).unwrap().remove(0);
+    for seed in 0..6 {
+        let objects = objects(&namespace, &format!("{seed}"));
+        proxy.set(seed, 150);
+        let started = Instant::now();
+        let outcome = go(&through, &objects).await;
+        assert!(started.elapsed() < LIMIT + Duration::from_secs(5), "seed {seed}");
+        proxy.set(0, 0);
+        if outcome.state == ClusterState::Done {
+            assert_eq!(differing(&direct, &objects).await, BTreeSet::new(), "seed {seed} said that it was done");
+        }
+        let clean = go(&through, &objects).await;
+        assert_eq!(clean.state, ClusterState::Done, "seed {seed}: {clean:?}");
+    }
+    assert!(!proxy.happened().is_empty(), "faults were met");
+    eprintln!("met: {:?}", proxy.happened());
+}
