@@ -241,7 +241,11 @@ async fn a_proxy_that_breaks_things_before_any_cluster_is_told_and_overcome() {
         assert!(started.elapsed() < LIMIT + Duration::from_secs(5), "seed {seed}");
         proxy.set(0, 0);
         if outcome.state == ClusterState::Done {
-            assert_eq!(differing(&direct, &objects).await, BTreeSet::new(), "seed {seed} said that it was done");
+            assert_eq!(
+                differing(&direct, &objects).await,
+                BTreeSet::new(),
+                "seed {seed} said that it was done"
+            );
         }
         let clean = go(&through, &objects).await;
         assert_eq!(clean.state, ClusterState::Done, "seed {seed}: {clean:?}");

@@ -124,7 +124,7 @@ async fn recreate(connection: &Connection, object: &PlannedObject) -> Result<Rep
     let wanted = &object.wanted;
     let (namespace, name) = (wanted.object.namespace.as_deref(), wanted.object.name.as_str());
     let uid = object.live.as_ref().and_then(|live| live["metadata"]["uid"].as_str());
-    apply::delete(connection, &wanted.resource, namespace, name, uid, "Foreground").await?;
+    apply::delete(connection, &wanted.resource, namespace, name, uid, "Background").await?;
     let mut pause = Duration::from_millis(100);
     loop {
         let (_, found) = crate::live::get(connection, &wanted.resource, namespace, name).await?;

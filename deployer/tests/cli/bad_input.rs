@@ -28,8 +28,8 @@ fn deploy(sandbox: &Sandbox, flags: &[&str]) -> Answer {
 #[test]
 fn without_manifests_or_kubeconfigs_there_is_nothing_to_do() {
     let sandbox = sandbox();
-    insta::assert_snapshot!(sandbox.run(program("deployer")));
-    insta::assert_snapshot!(sandbox.run(program("deployer").env("MANIFESTS_DIR", "manifests")));
+    crate::assert_answer!(sandbox.run(program("deployer")));
+    crate::assert_answer!(sandbox.run(program("deployer").env("MANIFESTS_DIR", "manifests")));
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn everything_that_is_wrong_with_the_manifests_is_said_at_once() {
         "manifests/eu-1/label.yaml",
         "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: b\n  labels:\n    version: 1.10\n",
     );
-    insta::assert_snapshot!(deploy(&sandbox, &[]));
+    crate::assert_answer!(deploy(&sandbox, &[]));
 }
 
 #[test]
@@ -53,14 +53,14 @@ fn manifests_without_a_kubeconfig_and_kubeconfigs_without_manifests_are_errors()
     let sandbox = sandbox();
     sandbox.write("configs/eu-2.yaml", kubeconfig("eu-2"));
     sandbox.write("manifests/us-1/a.yaml", CONFIG_MAP);
-    insta::assert_snapshot!(deploy(&sandbox, &[]));
+    crate::assert_answer!(deploy(&sandbox, &[]));
 }
 
 #[test]
 fn two_kubeconfigs_that_name_one_cluster_are_an_error() {
     let sandbox = sandbox();
     sandbox.write("configs/sub/other.yaml", kubeconfig("eu-1"));
-    insta::assert_snapshot!(deploy(&sandbox, &[]));
+    crate::assert_answer!(deploy(&sandbox, &[]));
 }
 
 #[test]
@@ -76,27 +76,27 @@ fn a_kubeconfig_that_is_none_is_shown_without_what_is_in_it() {
     );
     let answer = deploy(&sandbox, &[]);
     assert!(!answer.stderr.contains("secret-token"), "{answer}");
-    insta::assert_snapshot!(answer);
+    crate::assert_answer!(answer);
 }
 
 #[test]
 fn a_cluster_that_is_not_there_is_an_error() {
     let sandbox = sandbox();
-    insta::assert_snapshot!(deploy(&sandbox, &["--cluster", "eu-2"]));
+    crate::assert_answer!(deploy(&sandbox, &["--cluster", "eu-2"]));
 }
 
 #[test]
 fn a_directory_without_kubeconfigs_is_an_error() {
     let sandbox = sandbox();
     sandbox.write("empty/README.md", "nothing here");
-    insta::assert_snapshot!(sandbox.run(program("deployer").args(["-c", "empty", "-m", "manifests"])));
-    insta::assert_snapshot!(sandbox.run(program("deployer").args(["-c", "nowhere/**", "-m", "manifests"])));
+    crate::assert_answer!(sandbox.run(program("deployer").args(["-c", "empty", "-m", "manifests"])));
+    crate::assert_answer!(sandbox.run(program("deployer").args(["-c", "nowhere/**", "-m", "manifests"])));
 }
 
 #[test]
 fn a_selector_that_is_none_is_an_error() {
     let sandbox = sandbox();
-    insta::assert_snapshot!(deploy(&sandbox, &["--selector", "app in (a"]));
+    crate::assert_answer!(deploy(&sandbox, &["--selector", "app in (a"]));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn flags_of_the_original_are_taken_and_answered_with_what_took_their_place() {
             "x",
         ],
     );
-    insta::assert_snapshot!(answer);
+    crate::assert_answer!(answer);
 }
 
 #[test]
@@ -124,5 +124,5 @@ fn clusters_lists_what_the_kubeconfigs_name_without_connecting() {
     sandbox.write("configs/eu-2.yaml", kubeconfig("eu-2"));
     let answer =
         sandbox.run(program("deployer").args(["clusters", "-c", "configs/*.yaml", "-m", "manifests"]));
-    insta::assert_snapshot!(answer);
+    crate::assert_answer!(answer);
 }

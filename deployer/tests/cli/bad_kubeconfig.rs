@@ -37,26 +37,26 @@ fn a_dead_endpoint() {
     // Bound and closed again: nobody listens there.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let ca = Server::start(Certificate::Good, "200 OK", "{}").ca;
-    insta::assert_snapshot!(answer(&format!("https://127.0.0.1:{port}"), &ca, "{token: secret-token}"));
+    crate::assert_answer!(answer(&format!("https://127.0.0.1:{port}"), &ca, "{token: secret-token}"));
 }
 
 #[test]
 fn a_certificate_of_another_authority() {
     let server = Server::start(Certificate::Good, "200 OK", "{}");
     let other = Server::start(Certificate::Good, "200 OK", "{}");
-    insta::assert_snapshot!(answer(&server.url, &other.ca, "{token: secret-token}"));
+    crate::assert_answer!(answer(&server.url, &other.ca, "{token: secret-token}"));
 }
 
 #[test]
 fn a_certificate_for_another_name() {
     let server = Server::start(Certificate::ForAnotherName, "200 OK", "{}");
-    insta::assert_snapshot!(answer(&server.url, &server.ca, "{token: secret-token}"));
+    crate::assert_answer!(answer(&server.url, &server.ca, "{token: secret-token}"));
 }
 
 #[test]
 fn a_certificate_that_has_expired() {
     let server = Server::start(Certificate::Expired, "200 OK", "{}");
-    insta::assert_snapshot!(answer(&server.url, &server.ca, "{token: secret-token}"));
+    crate::assert_answer!(answer(&server.url, &server.ca, "{token: secret-token}"));
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_wrong_token() {
     let body =
         r#"{"kind":"Status","status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}"#;
     let server = Server::start(Certificate::Good, "401 Unauthorized", body);
-    insta::assert_snapshot!(answer(&server.url, &server.ca, "{token: secret-token}"));
+    crate::assert_answer!(answer(&server.url, &server.ca, "{token: secret-token}"));
 }
 
 #[test]
@@ -72,18 +72,18 @@ fn a_user_without_rights() {
     let body = r#"{"kind":"Status","status":"Failure","reason":"Forbidden","code":403,
         "message":"configmaps \"a\" is forbidden: User \"ci\" cannot get resource \"configmaps\" in API group \"\" in the namespace \"web\""}"#;
     let server = Server::start(Certificate::Good, "403 Forbidden", body);
-    insta::assert_snapshot!(answer(&server.url, &server.ca, "{token: secret-token}"));
+    crate::assert_answer!(answer(&server.url, &server.ca, "{token: secret-token}"));
 }
 
 #[test]
 fn something_that_is_no_kubernetes() {
     let server = Server::start(Certificate::Good, "404 Not Found", "<html>nginx</html>");
-    insta::assert_snapshot!(answer(&server.url, &server.ca, "{token: secret-token}"));
+    crate::assert_answer!(answer(&server.url, &server.ca, "{token: secret-token}"));
 }
 
 #[test]
 fn a_certificate_authority_that_is_none() {
-    insta::assert_snapshot!(answer("https://127.0.0.1:1", "bm90IGEgUEVN", "{token: secret-token}"));
+    crate::assert_answer!(answer("https://127.0.0.1:1", "bm90IGEgUEVN", "{token: secret-token}"));
 }
 
 #[test]
@@ -92,17 +92,17 @@ fn a_credential_plugin_that_is_missing_fails_or_hangs() {
     let exec = |rest: &str| {
         format!("{{exec: {{apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, {rest}}}}}")
     };
-    insta::assert_snapshot!(answer(
+    crate::assert_answer!(answer(
         "https://127.0.0.1:1",
         &ca,
         &exec("command: no-such-plugin, installHint: 'get it from the shop'")
     ));
-    insta::assert_snapshot!(answer(
+    crate::assert_answer!(answer(
         "https://127.0.0.1:1",
         &ca,
         &exec("command: sh, args: ['-c', 'echo no luck >&2; exit 3']")
     ));
-    insta::assert_snapshot!(answer(
+    crate::assert_answer!(answer(
         "https://127.0.0.1:1",
         &ca,
         &exec("command: sh, args: ['-c', 'echo secret-token']")

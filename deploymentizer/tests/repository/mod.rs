@@ -1,4 +1,6 @@
 //! A small repository that tests change.
+// Each test crate includes this module and uses its own part of it.
+#![allow(dead_code, unreachable_pub)]
 
 use testkit::{Answer, Sandbox, program};
 
