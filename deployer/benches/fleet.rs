@@ -56,7 +56,7 @@ fn fleet(clusters: usize, delay: Duration) {
     for name in &names {
         simulation.set_latency(name, delay);
     }
-    let mut row = |what: &str, command: Command| {
+    let row = |what: &str, command: Command| {
         let before: Vec<_> = names.iter().map(|name| simulation.metrics(name).unwrap()).collect();
         let cost = measure(command);
         let (mut requests, mut bytes) = (0, 0);

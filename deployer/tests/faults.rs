@@ -197,12 +197,11 @@ async fn clusters_that_are_dead_hang_or_have_a_wrong_authority_cost_the_others_n
     let time = async |targets: &[Target]| {
         let started = Instant::now();
         let objects = objects("web", "1");
-        let outcomes = futures::future::join_all(targets.iter().map(async |target| {
+        futures::future::join_all(targets.iter().map(async |target| {
             let outcome = go(target, &objects).await;
             (outcome, started.elapsed())
         }))
-        .await;
-        outcomes
+        .await
     };
     let all = time(&targets).await;
     for (outcome, _) in &all[..6] {

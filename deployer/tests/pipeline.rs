@@ -2,6 +2,7 @@
 //!
 //! The three real binaries as child processes, a real git remote, and clusters that are simulated, or real ones when
 //! `KIT_TEST_CONFIGS` names a folder of kubeconfigs. Nothing here knows which.
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::wildcard_enum_match_arm)]
 
 use std::process::Command;
 

@@ -3,6 +3,7 @@
 //! A fenced block marked `sh` is a script. The blocks of one file run one after the other in one directory that holds
 //! what the README says it holds: `manifests/` (a checkout of the sample), `manifests.git` (its remote) and
 //! `kubeconfigs/` (three clusters). A block marked `console` or `text` shows output and is not run.
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::wildcard_enum_match_arm)]
 
 use std::path::Path;
 

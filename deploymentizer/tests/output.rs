@@ -1,4 +1,5 @@
 //! What is written, what is left alone, what is removed.
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::wildcard_enum_match_arm)]
 
 mod repository;
 

@@ -184,7 +184,7 @@ fn groups(workload: &Workload, crowd: &Crowd) -> Vec<PodGroup> {
     for pod in &crowd.pods {
         let old = match workload.owns(pod, &crowd.sets) {
             Belonging::Foreign => continue,
-            belonging => belonging == Belonging::Old,
+            belonging @ (Belonging::Current | Belonging::Old) => belonging == Belonging::Old,
         };
         let state = pod.state();
         let group =

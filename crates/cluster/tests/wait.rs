@@ -132,7 +132,9 @@ fn within(seconds: u64) -> WaitOptions {
 fn failure(outcome: &WaitOutcome) -> (&str, &[cluster::health::Diagnosis]) {
     match &outcome.end {
         WaitEnd::Failed { reason, diagnoses, .. } => (reason, diagnoses),
-        other => panic!("{}: {other:?}", outcome.object),
+        other @ (WaitEnd::Ready { .. } | WaitEnd::Unjudged { .. } | WaitEnd::Late { .. }) => {
+            panic!("{}: {other:?}", outcome.object)
+        }
     }
 }
 

@@ -68,6 +68,7 @@ fn a_hundred_writers(repo: &BareRepo, remote: &RemoteSpec, way: &str) {
 }
 
 #[test]
+#[ignore = "minutes on two cores: cargo test -p gitrepo --test writers -- --ignored"]
 fn a_hundred_writers_over_http() {
     let repo = BareRepo::with_files(&[("kit.yaml", "x\n")]);
     let server = HttpServer::serve(repo.root()).start();
@@ -75,6 +76,7 @@ fn a_hundred_writers_over_http() {
 }
 
 #[test]
+#[ignore = "minutes on two cores: cargo test -p gitrepo --test writers -- --ignored"]
 fn a_hundred_writers_over_ssh() {
     let Some(server) = SshServer::start() else { return };
     let repo = BareRepo::with_files(&[("kit.yaml", "x\n")]);
@@ -113,6 +115,7 @@ fn fault_of(number: u64) -> Fault {
 /// Two hundred runs against a server that fails in every second or third of them. Each must end in
 /// a success that is true, or in a failure that is.
 #[test]
+#[ignore = "minutes on two cores: cargo test -p gitrepo --test writers -- --ignored"]
 fn two_hundred_runs_against_a_flaky_server_end_truly() {
     const RUNS: usize = 200;
     let repo = BareRepo::with_files(&[("kit.yaml", "x\n")]);

@@ -1,5 +1,9 @@
 //! `deployer` as its users run it: the real binary, its whole answer.
-#![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a panic here is a failed test; a skipped test says so"
+)]
 
 /// Compares a whole answer with its snapshot; how long things take is the same in no two runs.
 macro_rules! assert_answer {

@@ -285,7 +285,11 @@ impl Connection {
                 // A failing webhook answers 500 for ever; an etcd that elects a leader is back soon.
                 CallError::Refused { refusal, .. } if refusal.code == 500 => policy.attempts.min(5),
                 _ if self.was_contacted() => policy.attempts,
-                _ => policy.first_contact,
+                CallError::Unreachable { .. }
+                | CallError::Refused { .. }
+                | CallError::Late { .. }
+                | CallError::Credentials(_)
+                | CallError::Stopped => policy.first_contact,
             };
             if attempt >= limit {
                 return Err(last);
