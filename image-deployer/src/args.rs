@@ -1,4 +1,6 @@
 //! The command line, as it is typed. `request.rs` makes sense of it.
+// These comments are the text of `--help`, which is no Markdown.
+#![allow(rustdoc::bare_urls, rustdoc::broken_intra_doc_links)]
 
 use std::path::PathBuf;
 

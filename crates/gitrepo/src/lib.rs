@@ -2,7 +2,7 @@
 //!
 //! What it promises:
 //! * **Bytes.** [`edit`] changes one scalar of a file and proves that nothing else changed.
-//! * **Races.** [`update`] reads the tip of a branch, asks what to change, commits and pushes. If
+//! * **Races.** [`update`](update()) reads the tip of a branch, asks what to change, commits and pushes. If
 //!   somebody was faster, it asks again on the new tip. It never forces, rebases, merges, or makes
 //!   an empty commit.
 //! * **Size.** Over `https`, `ssh` and `git://` only the commit, the trees on the way to the files

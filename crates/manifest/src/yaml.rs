@@ -1,6 +1,6 @@
 //! The only room that names a YAML library.
 //!
-//! [`read`] turns text into [`Document`]s whose every node and key knows the bytes, line and column
+//! [`read`](read()) turns text into [`Document`]s whose every node and key knows the bytes, line and column
 //! it came from. Order is kept, `<<` merge keys and aliases are resolved (under a budget, so that a
 //! "billion laughs" file is refused), a duplicate key is an error that names both places, and a key
 //! that is not a scalar is an error that asks whether a template was left unquoted.
@@ -15,7 +15,7 @@
 //! | `1e3` | 1000 | text | 1000 |
 //! | `2020-01-01` | text | date | text |
 //!
-//! [`emit`] writes a value so that YAML 1.1 and 1.2 readers both get the same value back.
+//! [`emit`](emit()) writes a value so that YAML 1.1 and 1.2 readers both get the same value back.
 //!
 //! ```
 //! use manifest::yaml::{self, Schema};

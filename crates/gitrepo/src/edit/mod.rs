@@ -1,6 +1,6 @@
 //! Byte-exact change of single values in YAML files.
 //!
-//! [`set`] changes the scalar at a [`PropertyPath`]; [`set_each`] asks for every scalar of a file. Both replace
+//! [`set`](set()) changes the scalar at a [`PropertyPath`]; [`set_each`] asks for every scalar of a file. Both replace
 //! the bytes of the scalars and nothing else: comments, blank lines, quotes, indentation, line ends, anchors,
 //! tags, key order and the other documents of the file stay byte for byte. The new text is then read by a second
 //! parser and compared with the old one value by value; unless the wanted change is the only difference, the

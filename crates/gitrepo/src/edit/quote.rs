@@ -71,7 +71,7 @@ fn is_number(lower: &str) -> bool {
         && mantissa.chars().all(|c| c.is_ascii_digit() || matches!(c, '_' | '.' | ':'))
 }
 
-/// https://yaml.org/type/timestamp.html: `2001-01-01`, with or without a time.
+/// <https://yaml.org/type/timestamp.html>: `2001-01-01`, with or without a time.
 fn is_date(lower: &str) -> bool {
     let parts: Vec<&str> = lower.splitn(3, '-').collect();
     let numeric = |text: &str, most: usize| {

@@ -1,4 +1,4 @@
-//! The tree that [`read`](super::read) returns.
+//! The tree that [`read`](super::read()) returns.
 
 use std::ops::Range;
 

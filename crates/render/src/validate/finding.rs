@@ -7,7 +7,7 @@ use manifest::yaml::Span;
 /// One thing that a server would refuse.
 ///
 /// Displays as `path: message`. Neither ever contains a value of the manifest, which may be a secret; that is what
-/// [`found`](Finding::found) is for.
+/// `found` is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// Where in the object: `spec.template.spec.containers[0].image`; empty for the object itself.
