@@ -179,6 +179,13 @@ pub fn redact(text: &str) -> String {
     out
 }
 
+/// A server's text without passwords and without what would move a terminal's cursor.
+pub(crate) fn clean(text: &str) -> String {
+    let visible: String =
+        text.chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| !c.is_control()).collect();
+    redact(visible.trim_end())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

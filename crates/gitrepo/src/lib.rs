@@ -51,6 +51,7 @@ pub mod edit;
 mod fault;
 mod local;
 mod object;
+mod outcome;
 mod refusal;
 mod remote;
 mod retry;
@@ -66,11 +67,10 @@ pub use auth::{Auth, Secret};
 pub use commit::{Change, CommitSpec, Identity, Signer};
 pub use fault::GitError;
 pub use object::ObjectFormat;
+pub use outcome::{Decide, NoChange, Outcome, Planned, PushEvent, Pushed, UpdateError};
 pub use refusal::RefusalKind;
 pub use remote::{Proxy, RemoteSpec, Timeouts};
 pub use retry::RetryPolicy;
 pub use session::Traffic;
 pub use tip::{CommitInfo, TipReader};
-pub use update::{
-    Decide, NoChange, Outcome, Planned, PushEvent, Pushed, UpdateError, dry_run, push_branch, update,
-};
+pub use update::{dry_run, push_branch, update};

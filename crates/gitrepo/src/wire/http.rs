@@ -22,12 +22,12 @@ use super::credential::{self, Credential};
 use super::line::{AskFault, Line};
 use super::proxies;
 use super::words;
+use crate::address::clean;
 use crate::address::redact;
 use crate::auth::{Auth, Secret, basic};
 use crate::fault::GitError;
 use crate::remote::RemoteSpec;
 use crate::session::Traffic;
-use crate::update::clean;
 
 /// A line to a server over http or https.
 pub(crate) struct Http {

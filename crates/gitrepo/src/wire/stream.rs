@@ -275,7 +275,7 @@ impl Line for Stream {
                 Dial::Program { shown, .. } => shown.clone(),
                 Dial::Daemon { .. } => String::new(),
             };
-            return GitError::Program { program, reason: crate::update::clean(said.trim()) };
+            return GitError::Program { program, reason: crate::address::clean(said.trim()) };
         }
         let last = said.lines().rfind(|line| !line.trim().is_empty());
         match last {
@@ -283,7 +283,7 @@ impl Line for Stream {
                 if error.kind() == io::ErrorKind::UnexpectedEof
                     || error.kind() == io::ErrorKind::BrokenPipe =>
             {
-                GitError::Network { url: self.url.clone(), action, reason: crate::update::clean(line) }
+                GitError::Network { url: self.url.clone(), action, reason: crate::address::clean(line) }
             }
             _ => words::of_stream(&self.url, action, error),
         }

@@ -3,8 +3,8 @@
 use std::io;
 
 use super::pktline::ServerWords;
+use crate::address::clean;
 use crate::fault::GitError;
-use crate::update::clean;
 
 /// The error for what a server, `ssh` or `git` said. `None` if the words say nothing definite.
 pub(crate) fn read(url: &str, action: &'static str, text: &str) -> Option<GitError> {
