@@ -38,8 +38,9 @@ pub struct FileEntry {
     pub resource: String,
     /// The template or copied file.
     pub source: String,
-    /// SHA-256 of its bytes, in hexadecimal.
-    pub sha256: String,
+    /// SipHash-2-4 of its bytes with key 0, in hexadecimal. It tells whether somebody changed the file by hand; it is
+    /// no proof against somebody who wants to deceive.
+    pub digest: String,
     /// Lines, from 1, that hold a value marked secret. Nothing that shows the file may show them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secret_lines: Vec<u32>,

@@ -372,7 +372,7 @@ mod tests {
         std::fs::write(dir.path().join("a.yaml"), text).unwrap();
         std::fs::write(
             dir.path().join(".kit-index.json"),
-            r#"{"version":1,"cluster":"eu","files":{"a.yaml":{"resource":"a","source":"a","sha256":"","secretLines":[2,5,6]}}}"#,
+            r#"{"version":1,"cluster":"eu","files":{"a.yaml":{"resource":"a","source":"a","digest":"","secretLines":[2,5,6]}}}"#,
         )
         .unwrap();
         assert_eq!(secret_values(dir.path()).unwrap(), ["hidden", "first\nsecond\n", "x", "marked"]);

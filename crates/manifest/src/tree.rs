@@ -14,8 +14,6 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
-
 use crate::ClusterName;
 use crate::index::{FILE_NAME, FileEntry, Index, IndexError};
 
@@ -266,7 +264,7 @@ pub fn plan<'a>(
         let entry = FileEntry {
             resource: file.resource.to_owned(),
             source: file.source.to_owned(),
-            sha256: file.digest.get_or_init(|| digest(file.bytes)).clone(),
+            digest: file.digest.get_or_init(|| digest(file.bytes)).clone(),
             secret_lines: file.secret_lines.to_vec(),
         };
         plan.index.files.insert(file.name.to_owned(), entry);
@@ -295,7 +293,7 @@ fn stale(
             continue;
         }
         match contents(&plan.folder.join(&name))? {
-            Contents::File { bytes, .. } if digest(&bytes) == entry.sha256 => plan.removed.push(name),
+            Contents::File { bytes, .. } if digest(&bytes) == entry.digest => plan.removed.push(name),
             Contents::Nothing => {}
             Contents::File { .. } | Contents::Other => plan.kept.push(name),
         }
@@ -351,15 +349,13 @@ fn mode_of(_: &fs::Metadata) -> u32 {
     0o644
 }
 
+/// The index is made for every file of the fleet on every run, so this has to be cheap.
+#[allow(deprecated, reason = "the successor in std may change its algorithm; this one is named by its type")]
 fn digest(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digest = Sha256::digest(bytes);
-    let mut text = String::with_capacity(64);
-    for byte in digest {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    text
+    use std::hash::{Hasher as _, SipHasher};
+    let mut hasher = SipHasher::new();
+    hasher.write(bytes);
+    format!("{:016x}", hasher.finish())
 }
 
 /// Makes the new folder beside the old one.

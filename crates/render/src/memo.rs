@@ -198,6 +198,8 @@ pub(crate) struct Containers {
     pub(crate) named: Vec<(Arc<str>, Arc<Node>)>,
     /// As a list.
     pub(crate) list: Arc<Node>,
+    /// Whether one of them holds a secret.
+    pub(crate) secret: bool,
     /// The main one, as in the list.
     pub(crate) primary: Option<Arc<Node>>,
 }

@@ -334,6 +334,20 @@ impl Node {
         text
     }
 
+    /// Whether it or anything below it is marked secret.
+    pub fn holds_secret(&self) -> bool {
+        match &self.value {
+            Value::List(list) => list.items.iter().any(|item| item.holds_secret()),
+            Value::Map(map) => map.entries.iter().any(|entry| entry.value.holds_secret()),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::Date(_) => self.origin.secret,
+        }
+    }
+
     /// What it is, for messages.
     pub fn kind(&self) -> &'static str {
         match &self.value {

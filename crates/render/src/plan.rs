@@ -271,7 +271,9 @@ impl Renderer {
         let view = self.view(merged, name, definition)?;
         rendered.warnings.extend(view.warnings.iter().cloned());
         let mut secrets = Secrets::default();
-        secrets.add_tree(&view.root);
+        if view.secret {
+            secrets.add_tree(&view.root);
+        }
         let mask = |mut problems: Vec<Problem>| {
             problems.iter_mut().for_each(|problem| secrets.mask_problem(problem));
             problems

@@ -50,6 +50,8 @@ pub struct View {
     pub root: Arc<Node>,
     /// What minijinja templates see: the same and the four names.
     pub extended: Arc<Node>,
+    /// Whether it holds a secret. Only containers do: layers are in the repository for all to read.
+    pub secret: bool,
     /// Things to tell the user.
     pub warnings: Vec<Problem>,
 }
@@ -106,7 +108,8 @@ pub fn build(
     }
     let root = Node::new(Value::Map(root), DERIVED);
     let extended = extended(&root, merged, definition, &containers);
-    Ok(View { root, extended, warnings })
+    let secret = containers.secret;
+    Ok(View { root, extended, secret, warnings })
 }
 
 fn extended(root: &Arc<Node>, merged: &Merged, definition: &Arc<Node>, containers: &Containers) -> Arc<Node> {
@@ -147,7 +150,8 @@ fn prepared(
     let primary = items.iter().find(|container| container.get("primary").is_some_and(|p| p.is_true()));
     let primary = primary.or(items.first()).cloned();
     let list = Node::new(Value::List(List { items, named: Vec::new() }), DERIVED);
-    let containers = Arc::new(Containers { named, list, primary });
+    let secret = named.iter().any(|(_, container)| container.holds_secret());
+    let containers = Arc::new(Containers { named, list, secret, primary });
     if sources.provider.is_none() && warnings.len() == before {
         let (definition, branch) = (definition.clone(), branch.cloned());
         sources.prepared.put(name, Known { definition, branch, containers: containers.clone() });
