@@ -2,6 +2,9 @@
 // Each test crate includes this module and uses its own part of it.
 #![allow(dead_code, unreachable_pub)]
 
+// Each test file uses a part of it, and a test that cannot set itself up ends at once.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+
 use testkit::{Answer, Sandbox, program};
 
 /// A repository of two clusters (`eu`, `us` of type `prod`) and one service (`cart`), in a sandbox of its own.
