@@ -53,7 +53,10 @@ impl Stage {
              clusters: [{{name: k, cluster: {{server: 'https://127.0.0.1:{port}'}}}}]\nusers: [{{name: u, user: {{token: t}}}}]\n"
         );
         std::fs::write(self.clusters.config(name), text).unwrap();
-        self.sandbox.write(format!("manifests/{name}/a.yaml"), "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n");
+        self.sandbox.write(
+            format!("manifests/{name}/a.yaml"),
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n",
+        );
         self.names.push(name.to_owned());
     }
 
@@ -61,7 +64,7 @@ impl Stage {
     fn deployer(&self) -> Call {
         let configs = self.clusters.configs().to_owned();
         let call = program("deployer").arg("--configs").arg(configs).args(["--manifests-dir", "manifests"]);
-        call.args(["--available-health-check-grace-period", "2"]).deadline(std::time::Duration::from_secs(180))
+        call.env("AVAILABLE_HEALTH_CHECK_GRACE_PERIOD", "2").deadline(std::time::Duration::from_secs(180))
     }
 
     fn run(&self, call: Call) -> Answer {

@@ -51,7 +51,10 @@ fn status_shows_what_runs_where_and_what_has_drifted() {
     let us = &mine(&stage, &all, "us-1")[0];
     assert_eq!(us["difference"]["kind"], "in-sync", "{us}");
     let differs = all["clusters"][0]["differs"].as_array().unwrap();
-    assert!(differs.iter().any(|d| d["kind"] == "missing" && d["object"].to_string().contains("/new")), "{differs:?}");
+    assert!(
+        differs.iter().any(|d| d["kind"] == "missing" && d["object"].to_string().contains("/new")),
+        "{differs:?}"
+    );
     assert!(stage.sandbox.read("s.html").contains("<h1>What runs where</h1>"));
     let saved: Value = serde_json::from_str(&stage.sandbox.read("s.json")).unwrap();
     assert_eq!(saved["clusters"], all["clusters"]);

@@ -11,11 +11,16 @@ fn both_kinds_hear_of_the_start_and_of_the_end() {
     stage.deployment("eu-1", "web", 1, "web:1");
     // The first answer is a refusal that may pass: it is tried again.
     let hook = Hook::answering(&[503]);
-    let answer = stage.run(
-        stage.deployer().args(["--available-webhook", &format!("{}/kit", hook.url), "--is-rollback", "--uuid", "u-1"]),
-    );
+    let answer = stage.run(stage.deployer().args([
+        "--available-webhook",
+        &format!("{}/kit", hook.url),
+        "--is-rollback",
+        "--uuid",
+        "u-1",
+    ]));
     assert_eq!(answer.exit_code, 0, "{answer}");
-    let web: Vec<_> = hook.heard().into_iter().filter(|(path, _)| path == "/kit/web").map(|(_, body)| body).collect();
+    let web: Vec<_> =
+        hook.heard().into_iter().filter(|(path, _)| path == "/kit/web").map(|(_, body)| body).collect();
     assert_eq!(web.len(), 2, "{web:#?}");
     let clusters = |completed: u32, done: bool| {
         let none = json!([]);
@@ -38,7 +43,8 @@ fn both_kinds_hear_of_the_start_and_of_the_end() {
     let slack = Hook::answering(&[]);
     let answer = stage.run(stage.deployer().env("KIT_SLACK_WEBHOOK", &slack.url));
     assert_eq!(answer.exit_code, 0, "{answer}");
-    let texts: Vec<String> = slack.heard().iter().map(|(_, body)| body["text"].as_str().unwrap().to_owned()).collect();
+    let texts: Vec<String> =
+        slack.heard().iter().map(|(_, body)| body["text"].as_str().unwrap().to_owned()).collect();
     assert_eq!(texts[0], "deploy started: 1 cluster");
     assert!(texts[1].starts_with("*deploy done*: 1 cluster: 1 done; 2 unchanged; "), "{texts:?}");
 }
@@ -48,10 +54,14 @@ fn the_name_that_failed_is_told_with_its_reason_and_an_alias_is_used() {
     let stage = Stage::new(&["eu-1"]);
     stage.deployment("eu-1", "web", 1, "crash:1");
     let path = "manifests/eu-1/web.yaml";
-    let text = stage.sandbox.read(path).replace("labels: {name: web}}", "labels: {name: web}, annotations: {kit-deployer/alias-name: shop web}}");
+    let text = stage.sandbox.read(path).replace(
+        "labels: {name: web}}",
+        "labels: {name: web}, annotations: {kit-deployer/alias-name: shop web}}",
+    );
     stage.sandbox.write(path, text);
     let hook = Hook::answering(&[]);
-    let answer = stage.run(stage.deployer().args(["--available-webhook", &hook.url, "--slack-webhook", &hook.url]));
+    let answer =
+        stage.run(stage.deployer().args(["--available-webhook", &hook.url, "--slack-webhook", &hook.url]));
     assert_eq!(answer.exit_code, 1, "{answer}");
     let heard = hook.heard();
     let web = heard.iter().filter(|(path, _)| path == "/shop%20web").next_back().unwrap();
@@ -67,7 +77,13 @@ fn the_name_that_failed_is_told_with_its_reason_and_an_alias_is_used() {
 fn a_dry_run_tells_nobody() {
     let stage = Stage::new(&["eu-1"]);
     let hook = Hook::answering(&[]);
-    let answer = stage.run(stage.deployer().args(["--dry-run", "--available-webhook", &hook.url, "--slack-webhook", &hook.url]));
+    let answer = stage.run(stage.deployer().args([
+        "--dry-run",
+        "--available-webhook",
+        &hook.url,
+        "--slack-webhook",
+        &hook.url,
+    ]));
     assert_eq!(answer.exit_code, 0, "{answer}");
     assert_eq!(hook.tries(), 0);
 }
