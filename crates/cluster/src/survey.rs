@@ -184,7 +184,8 @@ fn groups(workload: &Workload, crowd: &Crowd) -> Vec<PodGroup> {
     for pod in &crowd.pods {
         let old = match workload.owns(pod, &crowd.sets) {
             Belonging::Foreign => continue,
-            belonging @ (Belonging::Current | Belonging::Old) => belonging == Belonging::Old,
+            Belonging::Old => true,
+            Belonging::Current => false,
         };
         let state = pod.state();
         let group =

@@ -30,12 +30,17 @@ impl Field {
         let plugins = Plugins::new(Duration::from_secs(10));
         let events = Events::unheard("one".parse().unwrap());
         let connection =
-            Connection::open(&targets[0], &ConnectOptions::default(), &plugins, deadline, events).await.unwrap();
+            Connection::open(&targets[0], &ConnectOptions::default(), &plugins, deadline, events)
+                .await
+                .unwrap();
         Self { simulation, connection }
     }
 
     async fn apply(&self, collection: &str, object: &Value) -> Value {
-        let path = format!("{collection}/{}?fieldManager=test&force=true", object["metadata"]["name"].as_str().unwrap());
+        let path = format!(
+            "{collection}/{}?fieldManager=test&force=true",
+            object["metadata"]["name"].as_str().unwrap()
+        );
         let call = Call::new("apply", Method::PATCH, path).with_body("application/apply-patch+yaml", object);
         self.connection.call(&call).await.unwrap().value
     }
@@ -53,7 +58,8 @@ impl Field {
                     "spec": {"replicas": 2, "selector": {"matchLabels": {"app": name}}, "template": {
                         "metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "app", "image": image}]}}},
                 });
-                let applied = self.apply(&format!("/apis/apps/v1/namespaces/{namespace}/deployments"), &object).await;
+                let applied =
+                    self.apply(&format!("/apis/apps/v1/namespaces/{namespace}/deployments"), &object).await;
                 targets.push(WaitTarget {
                     object: ObjectRef {
                         api_version: "apps/v1".into(),
@@ -139,7 +145,8 @@ async fn a_server_that_fails_every_other_list_and_watch_is_waited_out() {
         let field = Field::new(Duration::from_secs(3)).await;
         let targets = field.deployments(&["a"], 5, "web-slow:1").await;
         let said = format!("{action:?}");
-        let fault = Fault { verbs: vec!["list".into(), "watch".into()], rate: Some(0.5), ..Fault::every(action) };
+        let fault =
+            Fault { verbs: vec!["list".into(), "watch".into()], rate: Some(0.5), ..Fault::every(action) };
         field.simulation.set_faults("one", vec![fault], seed as u64);
         let outcomes = field.wait(targets).await;
         assert!(outcomes.iter().all(|outcome| outcome.end.is_good()), "{said}: {outcomes:#?}");

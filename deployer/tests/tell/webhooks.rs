@@ -64,12 +64,12 @@ fn the_name_that_failed_is_told_with_its_reason_and_an_alias_is_used() {
         stage.run(stage.deployer().args(["--available-webhook", &hook.url, "--slack-webhook", &hook.url]));
     assert_eq!(answer.exit_code, 1, "{answer}");
     let heard = hook.heard();
-    let web = heard.iter().filter(|(path, _)| path == "/shop%20web").next_back().unwrap();
+    let web = heard.iter().rfind(|(path, _)| path == "/shop%20web").unwrap();
     assert_eq!(web.1["build"]["status"], "FAILURE", "{web:?}");
     assert!(web.1["build"]["reason"].as_str().unwrap().contains("keeps crashing"), "{web:?}");
-    let namespace = heard.iter().filter(|(path, _)| path.starts_with("/tell-")).next_back().unwrap();
+    let namespace = heard.iter().rfind(|(path, _)| path.starts_with("/tell-")).unwrap();
     assert_eq!(namespace.1["build"]["status"], "SUCCESS", "{namespace:?}");
-    let slack = heard.iter().filter(|(path, _)| path == "/").next_back().unwrap();
+    let slack = heard.iter().rfind(|(path, _)| path == "/").unwrap();
     assert!(slack.1["text"].as_str().unwrap().starts_with("*deploy failed*"), "{slack:?}");
 }
 
