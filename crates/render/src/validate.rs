@@ -17,7 +17,7 @@
 //! let object = &yaml::read(text, "cart.yaml", Schema::Kubernetes)?[0].root;
 //! let checked = Catalog::bundled(KubernetesVersion::newest()).validate(object);
 //!
-//! let finding = checked.findings.last().unwrap();
+//! let finding = checked.findings.iter().find(|finding| finding.hint.is_some()).unwrap();
 //! assert_eq!(finding.to_string(), "spec.port: unknown field");
 //! assert_eq!(finding.hint.as_deref(), Some("did you mean `ports`?"));
 //! assert_eq!((finding.line, finding.column), (5, 3));

@@ -253,7 +253,7 @@ impl<'c, 'n> Check<'c, 'n> {
 
     /// Elements of a list that the server cannot tell apart.
     fn unique(&mut self, keys: &'c Keys, list: &'n [Node]) {
-        if list.len() < 2 || self.discarded {
+        if self.discarded {
             return;
         }
         match keys {
@@ -270,6 +270,11 @@ impl<'c, 'n> Check<'c, 'n> {
             }
             Keys::Fields(keys) => {
                 for (index, item) in list.iter().enumerate() {
+                    if item.is_null() {
+                        self.findings.at(Step::Index(index), |findings| {
+                            findings.add(&item.span, "an element of this list cannot be empty");
+                        });
+                    }
                     let Some(map) = item.as_map() else { continue };
                     let same = |other: &&Node| {
                         keys.iter().all(|(key, default)| {

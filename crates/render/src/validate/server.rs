@@ -110,7 +110,6 @@ fn name_rule(api_version: &str, kind: &str, name: &str) -> Option<(&'static str,
         | ("batch", "Job")
         | ("networking.k8s.io", "Ingress" | "NetworkPolicy" | "IngressClass")
         | ("autoscaling", "HorizontalPodAutoscaler")
-        | ("policy", "PodDisruptionBudget")
         | ("scheduling.k8s.io", "PriorityClass")
         | ("storage.k8s.io", "StorageClass")
         | (
@@ -301,6 +300,7 @@ pub(super) fn port<'n>(node: &'n Node, key: &'static str, findings: &mut Finding
     range(node, key, 1.0, 65535.0, findings);
     if let Some(value) = node.get(key)
         && let Some(name) = value.as_str()
+        && !name.is_empty()
         && !grammar::is_port_name(name)
     {
         findings.at(Step::Field(key), |findings| {

@@ -16,6 +16,14 @@ pub(super) fn workload<'n>(kind: &str, minor: u32, object: &'n Node, findings: &
         range(spec, "minReadySeconds", 0.0, f64::MAX, findings);
         range(spec, "revisionHistoryLimit", 0.0, f64::MAX, findings);
         selector(spec, findings);
+        if kind == "DaemonSet" {
+            under(spec, "updateStrategy", findings, |strategy, findings| {
+                under(strategy, "rollingUpdate", findings, |update, findings| {
+                    share(update, "maxSurge", findings);
+                    share(update, "maxUnavailable", findings);
+                });
+            });
+        }
         if kind == "Deployment" {
             under(spec, "strategy", findings, |strategy, findings| {
                 recreate(strategy, findings);
@@ -73,7 +81,11 @@ fn selector<'n>(spec: &'n Node, findings: &mut Findings<'n>) {
         .and_then(|template| template.get("metadata"))
         .and_then(|metadata| metadata.get("labels"));
     for entry in selector.get("matchLabels").and_then(Node::as_map).into_iter().flatten() {
-        let Some(wanted) = entry.value.as_str() else { continue };
+        let wanted = match entry.value.is_null() {
+            true => Some(""),
+            false => entry.value.as_str(),
+        };
+        let Some(wanted) = wanted else { continue };
         let label = template.and_then(|labels| labels.get(&entry.key));
         if label.is_some_and(|label| label.as_str().is_none_or(|text| text == wanted)) {
             continue;
@@ -245,6 +257,19 @@ pub(super) fn autoscaler<'n>(spec: &'n Node, findings: &mut Findings<'n>) {
     range(spec, "maxReplicas", 1.0, f64::MAX, findings);
     range(spec, "minReplicas", 0.0, f64::MAX, findings);
     let (least, most) = (spec.get("minReplicas"), spec.get("maxReplicas"));
+    each(spec, "metrics", findings, |metric, findings| {
+        let source = match metric.get("type").and_then(Node::as_str) {
+            Some("Resource") => "resource",
+            Some("ContainerResource") => "containerResource",
+            Some("Pods") => "pods",
+            Some("Object") => "object",
+            Some("External") => "external",
+            _ => return,
+        };
+        if metric.get(source).is_none_or(Node::is_null) {
+            missing(&metric.span, source, findings);
+        }
+    });
     if let (Some(least), Some(most), Some(node)) = (least.and_then(number), most.and_then(number), most)
         && most < least
         && most >= 1.0
@@ -292,7 +317,15 @@ pub(super) fn ingress<'n>(spec: &'n Node, findings: &mut Findings<'n>) {
             each(http, "paths", findings, |path, findings| {
                 let kind = path.get("pathType").and_then(Node::as_str);
                 let given = path.get("path").filter(|node| !node.is_null());
-                let absolute = given.and_then(Node::as_str).is_none_or(|text| text.starts_with('/'));
+                let absolute = match given {
+                    Some(node) => node.as_str().is_none_or(|text| text.starts_with('/')),
+                    None => {
+                        if matches!(kind, Some("Exact" | "Prefix")) {
+                            missing(&path.span, "path", findings);
+                        }
+                        true
+                    }
+                };
                 if let (Some("Exact" | "Prefix"), false, Some(node)) = (kind, absolute, given) {
                     findings.at(Step::Field("path"), |findings| {
                         findings.add(&node.span, "must start with `/`");
@@ -319,6 +352,7 @@ pub(super) fn ingress<'n>(spec: &'n Node, findings: &mut Findings<'n>) {
 /// A PersistentVolumeClaim's `spec`.
 pub(super) fn claim<'n>(spec: &'n Node, findings: &mut Findings<'n>) {
     let requests = spec.get("resources").and_then(|resources| resources.get("requests"));
+    let requests = requests.filter(|requests| !requests.is_null());
     if let Some(resources) = spec.get("resources").filter(|node| node.as_map().is_some())
         && requests.and_then(Node::as_map).and_then(|map| given(map, "storage")).is_none()
         && requests.is_none_or(|requests| requests.as_map().is_some())
