@@ -15,16 +15,6 @@ macro_rules! assert_answer {
 }
 pub(crate) use assert_answer;
 
-/// Compares a whole answer with its snapshot; how long things take is the same in no two runs.
-macro_rules! assert_answer {
-    ($answer:expr) => {
-        let mut settings = insta::Settings::clone_current();
-        settings.add_filter(r" +[0-9]+\.[0-9]+ s", " [TIME]");
-        settings.bind(|| insta::assert_snapshot!($answer));
-    };
-}
-pub(crate) use assert_answer;
-
 mod bad_input;
 mod bad_kubeconfig;
 mod credentials;
