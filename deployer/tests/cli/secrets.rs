@@ -52,7 +52,7 @@ fn no_secret_comes_out_anywhere() {
         sandbox.write(
             "manifests/eu-1/.kit-index.json",
             format!(
-                r#"{{"version":1,"cluster":"eu-1","files":{{"all.yaml":{{"resource":"r","source":"s","sha256":"","secretLines":[{line}]}}}}}}"#
+                r#"{{"version":1,"cluster":"eu-1","files":{{"all.yaml":{{"resource":"r","source":"s","digest":"","secretLines":[{line}]}}}}}}"#
             ),
         );
         let answer = sandbox.run(
