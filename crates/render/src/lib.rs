@@ -2,16 +2,20 @@
 
 pub mod aliases;
 pub mod check;
+pub mod explain;
 pub mod external;
 pub mod files;
 pub mod images;
 pub mod layers;
+pub mod listing;
 mod memo;
 pub mod mustache;
 pub mod node;
 pub mod plan;
 pub mod problem;
 pub mod provider;
+pub mod reach;
+pub mod scene;
 pub mod secrets;
 pub mod source;
 pub mod template;

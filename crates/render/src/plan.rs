@@ -170,6 +170,11 @@ impl Renderer {
         view::build(&sources, merged, name, definition)
     }
 
+    /// The image of `tag` on `branch`, if the image files have it.
+    pub fn image(&self, tag: &str, branch: &str) -> Option<String> {
+        self.images.get(&self.repository, tag, branch).ok().map(|image| image.to_text())
+    }
+
     /// Does `work` for each cluster, several at a time, and returns the outcomes in order.
     pub fn in_parallel<T: Send>(
         &self,
@@ -316,7 +321,7 @@ impl Renderer {
     }
 
     /// Minijinja templates that several resources share need `output: NAME`.
-    fn output_name(&self, engine: Engine, default: &str, definition: &Node) -> Result<String, Problem> {
+    pub(crate) fn output_name(&self, engine: Engine, default: &str, definition: &Node) -> Result<String, Problem> {
         let given = definition.get("output").filter(|output| engine == Engine::Jinja && output.is_truthy());
         let Some(given) = given else { return Ok(default.to_owned()) };
         let text = given.to_text();

@@ -48,7 +48,7 @@ impl Jinja {
     }
 
     /// Renders `file` into `out`.
-    pub(super) fn render(
+    pub(crate) fn render(
         &self,
         file: &str,
         place: &Arc<str>,
