@@ -12,11 +12,11 @@ pub(crate) struct Args {
     pub(crate) command: Option<Command>,
 
     /// kit.yaml, or the folder that has it
-    #[arg(long, env = "CONF", value_name = "FILE", default_value = "kit.yaml")]
+    #[arg(long, global = true, env = "CONF", value_name = "FILE", default_value = "kit.yaml")]
     pub(crate) conf: PathBuf,
 
     /// Folder that the paths in kit.yaml are relative to [default: the folder of kit.yaml]
-    #[arg(long, env = "WORKDIR", value_name = "DIR")]
+    #[arg(long, global = true, env = "WORKDIR", value_name = "DIR")]
     pub(crate) workdir: Option<PathBuf>,
 
     /// Write the files; `false` only says what would change
@@ -36,15 +36,29 @@ pub(crate) struct Args {
     pub(crate) adopt: bool,
 
     /// Only clusters with this name; may be repeated, and be a pattern (`eu-*`)
-    #[arg(long, env = "CLUSTER_NAME", value_name = "NAME", alias = "clusterName", help_heading = "Filters")]
+    #[arg(
+        long,
+        global = true,
+        env = "CLUSTER_NAME",
+        value_name = "NAME",
+        alias = "clusterName",
+        help_heading = "Filters"
+    )]
     pub(crate) cluster_name: Vec<String>,
 
     /// Only clusters of this type; may be repeated, and be a pattern
-    #[arg(long, env = "CLUSTER_TYPE", value_name = "TYPE", alias = "clusterType", help_heading = "Filters")]
+    #[arg(
+        long,
+        global = true,
+        env = "CLUSTER_TYPE",
+        value_name = "TYPE",
+        alias = "clusterType",
+        help_heading = "Filters"
+    )]
     pub(crate) cluster_type: Vec<String>,
 
     /// Only this resource; may be repeated, and be a pattern
-    #[arg(long, env = "RESOURCE", value_name = "NAME", help_heading = "Filters")]
+    #[arg(long, global = true, env = "RESOURCE", value_name = "NAME", help_heading = "Filters")]
     pub(crate) resource: Vec<String>,
 
     /// The id of this deployment, `deployment.id` in templates; needs `--resource`
@@ -82,25 +96,25 @@ pub(crate) struct Args {
     pub(crate) junit: Option<PathBuf>,
 
     /// How the result is printed
-    #[arg(long, env = "OUTPUT", value_enum, default_value_t = Output::Text)]
+    #[arg(long, global = true, env = "OUTPUT", value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 
     /// Exit with 3 when files changed (or would, with `--save false`)
-    #[arg(long, env = "DETAILED_EXITCODE", value_name = "BOOL", default_value = "false", num_args = 0..=1,
+    #[arg(long, global = true, env = "DETAILED_EXITCODE", value_name = "BOOL", default_value = "false", num_args = 0..=1,
           default_missing_value = "true", value_parser = boolean, action = ArgAction::Set)]
     pub(crate) detailed_exitcode: bool,
 
     /// Clusters rendered at a time [default: the number of cores]
-    #[arg(long, env = "JOBS", value_name = "N")]
+    #[arg(long, global = true, env = "JOBS", value_name = "N")]
     pub(crate) jobs: Option<std::num::NonZeroUsize>,
 
     /// Say what was read and decided, on stderr
-    #[arg(long, env = "DEBUG", value_name = "BOOL", default_value = "false", num_args = 0..=1,
+    #[arg(long, global = true, env = "DEBUG", value_name = "BOOL", default_value = "false", num_args = 0..=1,
           default_missing_value = "true", value_parser = boolean, action = ArgAction::Set)]
     pub(crate) debug: bool,
 
     /// Say nothing on stderr but warnings and errors
-    #[arg(short, long, env = "QUIET", value_name = "BOOL", default_value = "false", num_args = 0..=1,
+    #[arg(short, long, global = true, env = "QUIET", value_name = "BOOL", default_value = "false", num_args = 0..=1,
           default_missing_value = "true", value_parser = boolean, action = ArgAction::Set)]
     pub(crate) quiet: bool,
 
@@ -115,10 +129,93 @@ pub(crate) struct Args {
 }
 
 /// What to do instead of writing the manifests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Do everything but write: render, and check against the schemas of Kubernetes (see `--validate`)
     Check,
+    /// Say where a value comes from, what it stands over, and which lines it makes
+    #[command(
+        after_help = "Examples:\n  deploymentizer explain eu-1 cart\n  deploymentizer explain eu-1 cart cart.env.LOG_LEVEL\n  deploymentizer explain eu-1 cart --line cart.yaml:27"
+    )]
+    Explain {
+        /// The cluster
+        cluster: String,
+        /// The resource
+        name: String,
+        /// A value, as a template names it; entries of an env list are called by their name
+        path: Option<String>,
+        /// A line of a rendered file instead
+        #[arg(long, value_name = "FILE:N", conflicts_with = "path")]
+        line: Option<String>,
+    },
+    /// Say which clusters, resources and lines a file of the repository, or one line of it, reaches
+    #[command(
+        after_help = "Examples:\n  deploymentizer reach base-var.yaml:12\n  deploymentizer reach resources/cart.yaml.j2"
+    )]
+    Reach {
+        /// The file, or one line of it
+        #[arg(value_name = "FILE[:LINE]")]
+        spot: String,
+    },
+    /// Show what changes in which clusters between two revisions, or a revision and the working tree
+    #[command(
+        after_help = "Examples:\n  deploymentizer diff\n  deploymentizer diff main\n  deploymentizer diff main..HEAD --format markdown"
+    )]
+    Diff {
+        /// `A..B`, or `A` for the working tree against it [default: HEAD]
+        #[arg(value_name = "REV[..REV]", default_value = "HEAD")]
+        revisions: String,
+        /// How the result is printed; `--output json` is short for `--format json`
+        #[arg(long, value_enum, default_value_t = DiffFormat::Text)]
+        format: DiffFormat,
+        /// Annotations on the source lines too, at most 10: workflow commands for GitHub Actions, or a Code Quality
+        /// report for GitLab
+        #[arg(long, value_enum, value_name = "FOR")]
+        annotate: Option<Annotate>,
+    },
+    /// List clusters, resources and images, and who runs what
+    List {
+        /// What to list
+        #[arg(value_enum, default_value_t = Listed::Clusters)]
+        what: Listed,
+    },
+    /// Rewrite a repository of `.mustache` templates for minijinja, if every output byte stays the same
+    Migrate {
+        /// Write the files; without it only what would be done is said
+        #[arg(long)]
+        write: bool,
+    },
+}
+
+/// How a diff is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DiffFormat {
+    /// For people
+    Text,
+    /// One JSON document
+    Json,
+    /// For a pull request or a step summary, at most 1 MiB
+    Markdown,
+}
+
+/// Whose annotations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Annotate {
+    /// `::notice file=…,line=…::…` on stdout
+    Github,
+    /// A Code Quality report on stdout, instead of the text
+    Gitlab,
+}
+
+/// What is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Listed {
+    /// One line a cluster
+    Clusters,
+    /// One line a resource, with the clusters that run it
+    Resources,
+    /// One line an image, with who runs it
+    Images,
 }
 
 /// How results are printed.
@@ -144,12 +241,9 @@ impl Args {
     pub(crate) fn read() -> Self {
         let matches = Self::command().mut_args(|arg| arg.global(true)).get_matches();
         let mut args = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-        match args.command {
-            None => {}
-            Some(Command::Check) => {
-                args.save = false;
-                args.validate.get_or_insert_with(|| "newest".to_owned());
-            }
+        if matches!(args.command, Some(Command::Check)) {
+            args.save = false;
+            args.validate.get_or_insert_with(|| "newest".to_owned());
         }
         args
     }

@@ -1,6 +1,11 @@
 //! Expands templates and layered values into manifests, one directory per cluster.
 
 mod args;
+mod ask;
+mod diff;
+mod git_files;
+mod list;
+mod migrate;
 mod problems;
 mod report;
 mod run;
@@ -10,7 +15,7 @@ use std::process::ExitCode;
 
 use cli::{Format, Printer};
 
-use args::{Args, Output};
+use args::{Args, Command, Output};
 
 fn main() -> ExitCode {
     let args = Args::read();
@@ -25,5 +30,19 @@ fn main() -> ExitCode {
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    cli::run(&printer, |printer| run::run(&args, environment, printer))
+    cli::run(&printer, |printer| match &args.command {
+        None | Some(Command::Check) => run::run(&args, environment, printer),
+        Some(Command::Explain { cluster, name, path, line }) => {
+            ask::explain(&args, environment, (cluster, name), path.as_deref(), line.as_deref(), printer)
+        }
+        Some(Command::Reach { spot }) => ask::reach(&args, environment, spot, printer),
+        Some(Command::List { what }) => list::list(&args, environment, *what, printer),
+        Some(Command::Diff { revisions, format, annotate }) => diff::diff(
+            &args,
+            environment,
+            &diff::Asked { revisions, format: *format, annotate: *annotate },
+            printer,
+        ),
+        Some(Command::Migrate { write }) => migrate::migrate(&args, environment, *write, printer),
+    })
 }

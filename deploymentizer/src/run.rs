@@ -8,7 +8,7 @@ use cli::{Exit, Failure, Printer};
 use manifest::ClusterName;
 use manifest::tree::{self, FolderPlan, NewFile, Policy, Tree};
 use render::external::Environment;
-use render::files::DiskFiles;
+use render::files::{DiskFiles, Files};
 use render::plan::{Options, Rendered, Renderer};
 use render::problem::Problem;
 use render::source::{Cluster, Repository, Selection};
@@ -50,7 +50,16 @@ pub(crate) fn run(args: &Args, environment: Environment, printer: &Printer) -> R
     Ok(exit)
 }
 
-fn load(args: &Args, environment: Environment) -> Result<(Renderer, Selection), Failure> {
+pub(crate) fn load(args: &Args, environment: Environment) -> Result<(Renderer, Selection), Failure> {
+    load_from(args, environment, Arc::new(DiskFiles))
+}
+
+/// As [`load`], from any state of the repository's files.
+pub(crate) fn load_from(
+    args: &Args,
+    environment: Environment,
+    files: Arc<dyn Files>,
+) -> Result<(Renderer, Selection), Failure> {
     if args.elroy_only.is_some() || args.elroy_url.is_some() || args.elroy_secret.is_some() {
         return Err(invalid(vec![
             Problem::new("Elroy, an in-house service of kit's authors, is not supported")
@@ -63,9 +72,14 @@ fn load(args: &Args, environment: Environment) -> Result<(Renderer, Selection), 
     let one = |problem| invalid(vec![problem]);
     let selection =
         Selection::new(&Args::given(&args.cluster_name), &Args::given(&args.cluster_type)).map_err(one)?;
-    let repository =
-        Repository::open(Arc::new(DiskFiles), &args.conf, args.workdir.as_deref()).map_err(invalid)?;
-    let options = Options {
+    let repository = Repository::open(files, &args.conf, args.workdir.as_deref()).map_err(invalid)?;
+    let options = options(args, environment);
+    Ok((Renderer::new(repository, options).map_err(one)?, selection))
+}
+
+/// What a run renders, and how, as the command line says.
+pub(crate) fn options(args: &Args, environment: Environment) -> Options {
+    Options {
         resources: Args::given(&args.resource),
         flags: Flags {
             deploy_id: args.deploy_id.clone().filter(|id| !id.is_empty()),
@@ -73,12 +87,14 @@ fn load(args: &Args, environment: Environment) -> Result<(Renderer, Selection), 
         },
         strict: args.strict,
         environment,
-    };
-    Ok((Renderer::new(repository, options).map_err(one)?, selection))
+    }
 }
 
 /// The clusters of the run, and what is wrong with the files of others. A filter that matches nothing ends the run.
-fn select(renderer: &Renderer, selection: &Selection) -> Result<(Vec<Cluster>, Vec<Problem>), Failure> {
+pub(crate) fn select(
+    renderer: &Renderer,
+    selection: &Selection,
+) -> Result<(Vec<Cluster>, Vec<Problem>), Failure> {
     let (clusters, problems) = renderer.repository().clusters(selection);
     if clusters.is_empty() && !problems.is_empty() {
         let exit = if selection.is_all() { Exit::Failed } else { Exit::Invalid };

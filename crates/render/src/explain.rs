@@ -136,8 +136,11 @@ pub fn explain(
             let found: Vec<&Leaf> =
                 leaves.iter().filter(|leaf| leaf.path == *path || leaf.path.starts_with(&prefix)).collect();
             if found.is_empty() {
-                let problem = Problem::new(format!("resource `{resource}` of cluster `{}` has no value `{path}`", cluster.name))
-                    .hint(format!("deploymentizer explain {} {resource}", cluster.name));
+                let problem = Problem::new(format!(
+                    "resource `{resource}` of cluster `{}` has no value `{path}`",
+                    cluster.name
+                ))
+                .hint(format!("deploymentizer explain {} {resource}", cluster.name));
                 return Err(one(did_you_mean(problem, path, leaves.iter().map(|leaf| leaf.path.as_str()))));
             }
             answer.values = found.into_iter().map(|leaf| explainer.explain(leaf)).collect();

@@ -2,6 +2,7 @@
 
 pub mod aliases;
 pub mod check;
+pub mod compare;
 pub mod explain;
 pub mod external;
 pub mod files;
@@ -9,6 +10,7 @@ pub mod images;
 pub mod layers;
 pub mod listing;
 mod memo;
+pub mod migrate;
 pub mod mustache;
 pub mod node;
 pub mod plan;

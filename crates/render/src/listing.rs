@@ -65,7 +65,8 @@ pub struct ListedImage {
 /// What is wrong with its layers.
 pub fn list(renderer: &Renderer, cluster: &Cluster) -> Result<ListedCluster, Problem> {
     let layers = Layers::of(renderer, cluster)?;
-    let metadata = |key: &str| layers.merged.definition.get("metadata").and_then(|metadata| metadata.get(key));
+    let metadata =
+        |key: &str| layers.merged.definition.get("metadata").and_then(|metadata| metadata.get(key));
     let branch = metadata("branch").filter(|branch| branch.is_truthy());
     let resources = Renderer::resources(&layers.merged);
     let selected = resources.iter().filter(|(name, _)| renderer.selects(name));
@@ -87,10 +88,11 @@ fn resource(
 ) -> ListedResource {
     let targets = targets(renderer, definition).unwrap_or_default();
     let branch = definition.get("branch").filter(|branch| branch.is_truthy()).or(branch);
-    let containers: Vec<(Arc<str>, Arc<Node>)> = match definition.get("containers").and_then(|node| node.as_map()) {
-        Some(map) => map.entries.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect(),
-        None => vec![(name.clone(), definition.clone())],
-    };
+    let containers: Vec<(Arc<str>, Arc<Node>)> =
+        match definition.get("containers").and_then(|node| node.as_map()) {
+            Some(map) => map.entries.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect(),
+            None => vec![(name.clone(), definition.clone())],
+        };
     ListedResource {
         name: name.to_string(),
         disabled: definition.get("disable").is_some_and(|disable| disable.is_true()),
@@ -108,7 +110,8 @@ fn image(
 ) -> Option<ListedImage> {
     let given = node.get("image").filter(|image| image.is_truthy());
     let tag = node.get("image_tag").filter(|tag| tag.is_truthy());
-    let branch = node.get("branch").filter(|branch| branch.is_truthy()).or(branch).map(|branch| branch.to_text());
+    let branch =
+        node.get("branch").filter(|branch| branch.is_truthy()).or(branch).map(|branch| branch.to_text());
     let image = match (given, tag, &branch) {
         (Some(image), _, _) => Some(image.to_text()),
         (None, Some(tag), Some(branch)) => renderer.image(&tag.to_text(), branch),

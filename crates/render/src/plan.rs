@@ -321,7 +321,12 @@ impl Renderer {
     }
 
     /// Minijinja templates that several resources share need `output: NAME`.
-    pub(crate) fn output_name(&self, engine: Engine, default: &str, definition: &Node) -> Result<String, Problem> {
+    pub(crate) fn output_name(
+        &self,
+        engine: Engine,
+        default: &str,
+        definition: &Node,
+    ) -> Result<String, Problem> {
         let given = definition.get("output").filter(|output| engine == Engine::Jinja && output.is_truthy());
         let Some(given) = given else { return Ok(default.to_owned()) };
         let text = given.to_text();

@@ -106,7 +106,8 @@ fn resource(
                 })
                 .map(|(line, _)| line)
                 .collect();
-            let is_template = *target.source == *spot.file || (made_by.iter().flatten().any(|(file, _)| **file == *spot.file));
+            let is_template = *target.source == *spot.file
+                || (made_by.iter().flatten().any(|(file, _)| **file == *spot.file));
             if !lines.is_empty() {
                 reached.push(make(&target.output, lines));
             } else if is_template {

@@ -4,7 +4,6 @@
 //! or an outer one. The renderings of all clusters do say it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::mustache::{Data, Name, Shape, Tag, Template, Token};
 use crate::node::Node;
@@ -62,7 +61,7 @@ impl Facts {
     }
 
     /// Adds what one rendering finds.
-    pub(super) fn add(&mut self, template: &Template, view: &Arc<Node>) {
+    pub(super) fn add(&mut self, template: &Template, view: &Node) {
         let root = Context { owner: Owner::Root, view: Some(view), outer: None };
         self.walk(template, 0, template.tokens().len(), &root);
     }
@@ -129,7 +128,7 @@ impl Facts {
         }
     }
 
-    fn look_up<'n>(&mut self, index: usize, tag: &Tag, context: &Context<'n, '_>) -> Option<&'n Arc<Node>> {
+    fn look_up<'n>(&mut self, index: usize, tag: &Tag, context: &Context<'n, '_>) -> Option<&'n Node> {
         let facts = self.tags.entry(index).or_default();
         let keys: Vec<&str> = match &tag.name {
             Name::This => {
@@ -171,12 +170,12 @@ impl Facts {
 
 struct Context<'n, 'c> {
     owner: Owner,
-    view: Option<&'n Arc<Node>>,
+    view: Option<&'n Node>,
     outer: Option<&'c Context<'n, 'c>>,
 }
 
 enum Step<'n> {
-    Found(&'n Arc<Node>),
+    Found(&'n Node),
     /// The length of a list.
     Length,
     /// A property that only JavaScript has.
@@ -187,7 +186,7 @@ enum Step<'n> {
     Broken,
 }
 
-fn step<'n>(view: Option<&'n Arc<Node>>, keys: &[&str]) -> Step<'n> {
+fn step<'n>(view: Option<&'n Node>, keys: &[&str]) -> Step<'n> {
     let Some(mut node) = view else { return Step::Absent };
     for (at, key) in keys.iter().enumerate() {
         let last = at + 1 == keys.len();
@@ -215,7 +214,7 @@ fn step<'n>(view: Option<&'n Arc<Node>>, keys: &[&str]) -> Step<'n> {
 }
 
 impl TagFacts {
-    fn note(&mut self, node: Option<&Arc<Node>>) {
+    fn note(&mut self, node: Option<&Node>) {
         let Some(node) = node else {
             self.null = true;
             return;
@@ -233,8 +232,7 @@ impl TagFacts {
             }
             Shape::Text(text) => {
                 self.scalar = true;
-                self.special |=
-                    text.contains(['&', '<', '>', '"', '\'', '/', '`', '=']);
+                self.special |= text.contains(['&', '<', '>', '"', '\'', '/', '`', '=']);
             }
             Shape::Date(_) => self.scalar = true,
             Shape::List(_) => self.list = true,

@@ -16,9 +16,37 @@ pub(super) struct Untranslatable {
 
 /// Names that are no variables in an expression.
 const RESERVED: &[&str] = &[
-    "and", "or", "not", "in", "is", "if", "else", "elif", "for", "true", "false", "none", "True", "False", "None",
-    "loop", "self", "super", "caller", "set", "with", "recursive", "filter", "import", "as", "context",
-    "values", "cluster", "resource", "containers", "container",
+    "and",
+    "or",
+    "not",
+    "in",
+    "is",
+    "if",
+    "else",
+    "elif",
+    "for",
+    "true",
+    "false",
+    "none",
+    "True",
+    "False",
+    "None",
+    "loop",
+    "self",
+    "super",
+    "caller",
+    "set",
+    "with",
+    "recursive",
+    "filter",
+    "import",
+    "as",
+    "context",
+    "values",
+    "cluster",
+    "resource",
+    "containers",
+    "container",
 ];
 
 /// Writes `template` in minijinja.
@@ -88,7 +116,11 @@ impl Writer<'_> {
                 Token::Inverted { tag, .. } => {
                     let facts = self.facts.of(index);
                     let condition = self.condition(&facts, tag);
-                    let line = format!("{{% if not {} %}}", parenthesised(&condition));
+                    let line = match facts.empty_map && !facts.list && !facts.scalar {
+                        // An empty map is true in mustache and false in minijinja.
+                        true => format!("{{% if {condition} is not defined or {condition} is none %}}"),
+                        false => format!("{{% if not {} %}}", parenthesised(&condition)),
+                    };
                     self.block(tag.span.clone(), &line);
                     self.scopes.push((index, None));
                     self.closing.push("{% endif %}".to_owned());
@@ -103,7 +135,9 @@ impl Writer<'_> {
                     let inner = &source[span.clone()];
                     let inner = inner.split_once('!').map_or("", |(_, rest)| rest);
                     // The closing delimiter is as long as it is, two characters unless changed.
-                    let inner = inner.trim_end_matches(|c: char| !c.is_alphanumeric() && !c.is_whitespace() && !".,;:)]!?'\"".contains(c));
+                    let inner = inner.trim_end_matches(|c: char| {
+                        !c.is_alphanumeric() && !c.is_whitespace() && !".,;:)]!?'\"".contains(c)
+                    });
                     let comment = format!("{{#{}#}}", pad(&inner.replace("#}", "# }")));
                     self.block(span.clone(), &comment);
                 }
@@ -116,7 +150,8 @@ impl Writer<'_> {
     }
 
     fn refuse(&mut self, tag: &Tag, reason: impl Into<String>) {
-        self.problems.push(Untranslatable { at: self.template.position(tag.span.start), reason: reason.into() });
+        self.problems
+            .push(Untranslatable { at: self.template.position(tag.span.start), reason: reason.into() });
     }
 
     /// White space that mustache dropped. At the front of a line and at its end minijinja drops it too; between two
@@ -167,9 +202,11 @@ impl Writer<'_> {
         self.gap(span.start);
         let source = self.template.source();
         let before = &source[..span.start];
-        let kept_before = self.template.tokens().iter().any(
-            |token| matches!(token, Token::Text { span: text } if text.end == span.start),
-        );
+        let kept_before = self
+            .template
+            .tokens()
+            .iter()
+            .any(|token| matches!(token, Token::Text { span: text } if text.end == span.start));
         let blank_before = kept_before && before.ends_with([' ', '\t']);
         let kept_after = source[span.end..].starts_with(['\n', '\r']) && !self.next_is_gap(span.end);
         let mut tag = tag.to_owned();
@@ -332,6 +369,9 @@ impl Writer<'_> {
             };
         }
         if length {
+            if facts.missing || !facts.broken.is_empty() {
+                expression = format!("({expression} or [])");
+            }
             expression = format!("{expression} | length");
         }
         Ok(expression)
@@ -382,7 +422,10 @@ impl Writer<'_> {
 
 fn span_of(token: &Token) -> &std::ops::Range<usize> {
     match token {
-        Token::Text { span } | Token::Close { span } | Token::Comment { span } | Token::Delimiters { span } => span,
+        Token::Text { span }
+        | Token::Close { span }
+        | Token::Comment { span }
+        | Token::Delimiters { span } => span,
         Token::Escaped { tag }
         | Token::Raw { tag }
         | Token::Section { tag, .. }
@@ -398,7 +441,11 @@ fn pad(text: &str) -> String {
 }
 
 fn parenthesised(expression: &str) -> String {
-    if expression.contains(" if ") && !expression.starts_with('(') { format!("({expression})") } else { expression.to_owned() }
+    if expression.contains(" if ") && !expression.starts_with('(') {
+        format!("({expression})")
+    } else {
+        expression.to_owned()
+    }
 }
 
 /// Whether no parenthesis in `text` closes one before it.

@@ -29,6 +29,7 @@ mod template;
 pub use data::{Data, Shape};
 pub use lookup::{Found, Name};
 pub use parse::{ParseError, Position};
+pub(crate) use template::escape_from;
 pub use template::{Observer, RenderError, Tag, Template, Token};
 
 #[cfg(test)]

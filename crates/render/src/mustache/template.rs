@@ -289,7 +289,7 @@ fn times<'a, V: Data<'a>>(found: Found<V>) -> usize {
 }
 
 /// Escapes what was appended from `start` on, as `mustache.escape` does.
-fn escape_from(start: usize, out: &mut String) {
+pub(crate) fn escape_from(start: usize, out: &mut String) {
     let special = |byte: u8| matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'' | b'/' | b'`' | b'=');
     let Some(first) = out.as_bytes()[start..].iter().position(|&byte| special(byte)) else {
         return;

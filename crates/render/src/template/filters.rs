@@ -10,7 +10,8 @@ use minijinja::{Environment, Error, ErrorKind, Value};
 use sha2::{Digest as _, Sha256};
 
 /// The filters that people may have meant.
-pub(super) const NAMES: [&str; 42] = [
+pub(super) const NAMES: [&str; 43] = [
+    "kit_escape",
     "toyaml",
     "tojson",
     "fromyaml",
@@ -57,6 +58,7 @@ pub(super) const NAMES: [&str; 42] = [
 
 pub(super) fn add(environment: &mut Environment<'static>) {
     environment.add_filter("toyaml", toyaml);
+    environment.add_filter("kit_escape", kit_escape);
     environment.add_filter("to_yaml", toyaml);
     environment.add_filter("tojson", tojson);
     environment.add_filter("fromyaml", fromyaml);
@@ -171,6 +173,13 @@ fn indent(
 fn nindent(value: &Value, width: usize) -> Result<String, Error> {
     let options = Kwargs::from_iter(std::iter::empty::<(String, Value)>());
     Ok(format!("\n{}", indent(value, width, Some(true), None, options)?))
+}
+
+/// As `{{…}}` of kit's mustache templates escaped: for migrated templates whose output must stay as it is.
+fn kit_escape(value: &Value) -> Result<String, Error> {
+    let mut text = text(value, "kit_escape")?;
+    crate::mustache::escape_from(0, &mut text);
+    Ok(text)
 }
 
 fn b64encode(value: &Value) -> Result<String, Error> {
