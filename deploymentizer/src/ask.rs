@@ -183,12 +183,15 @@ fn one_line(value: &str) -> String {
     }
 }
 
+/// Resource, file and lines.
+type Lines<'a> = (&'a str, &'a str, &'a [u32]);
+
 fn reach_text(reached: &[Reached], clusters: usize) -> String {
     if reached.is_empty() {
         return format!("reaches nothing in {clusters} clusters\n");
     }
     // The same lines of the same file in many clusters are said once.
-    let mut groups: Vec<((&str, &str, &[u32]), Vec<&str>)> = Vec::new();
+    let mut groups: Vec<(Lines<'_>, Vec<&str>)> = Vec::new();
     for entry in reached {
         let key = (entry.resource.as_str(), entry.file.as_str(), entry.lines.as_slice());
         match groups.iter_mut().find(|(known, _)| *known == key) {

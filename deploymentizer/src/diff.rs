@@ -70,7 +70,7 @@ pub(crate) fn diff(
     let (old, selection) = load_from(args, environment.clone(), old_files)?;
     let (new, _) = load_from(args, environment, new_files)?;
     let (outcome, problems) = compare(&old, &new, &selection);
-    show(&outcome, args, asked, printer);
+    show(&outcome, asked, printer);
     let problems = deduplicate(problems);
     problems.iter().for_each(|problem| printer.error(&shown(problem)));
     Ok(match (problems.is_empty(), outcome.groups.is_empty()) {
@@ -228,16 +228,15 @@ impl Changes {
             }
             // A template that some resource names reaches only those; any other file may be included by one.
             let direct = direct.get_or_insert_with(|| sources(renderer, cluster));
-            direct.contains(file) || (is_template && !self.named_by_any(renderer, file))
+            direct.contains(file) || (is_template && may_be_included(file))
         })
     }
+}
 
-    fn named_by_any(&self, renderer: &Renderer, file: &Path) -> bool {
-        // Copied files are never included; templates of minijinja may be.
-        let _ = renderer;
-        let name = file.to_string_lossy();
-        name.ends_with(".mustache") && !name.ends_with("base-svc.mustache")
-    }
+/// Whether a template may be part of others: minijinja's may be included, and one is that of all services.
+fn may_be_included(file: &Path) -> bool {
+    let name = file.to_string_lossy();
+    !name.ends_with(".mustache") || name.ends_with("base-svc.mustache")
 }
 
 /// The templates, copied files and image files of a cluster.
@@ -280,7 +279,7 @@ fn walk(files: &dyn Files, folder: &Path, output: &Path, depth: usize, found: &m
     }
 }
 
-fn show(outcome: &Outcome, args: &Args, asked: &Asked<'_>, printer: &Printer) {
+fn show(outcome: &Outcome, asked: &Asked<'_>, printer: &Printer) {
     if asked.annotate == Some(Annotate::Gitlab) {
         let report: Vec<serde_json::Value> = annotations(outcome).iter().map(code_quality).collect();
         return printer.json(&report);
@@ -309,7 +308,6 @@ fn show(outcome: &Outcome, args: &Args, asked: &Asked<'_>, printer: &Printer) {
             printer.result(&format!("::notice file={file},line={line},title=deploymentizer::{message}\n"));
         }
     }
-    let _ = args;
 }
 
 type Annotation = (String, String, String);

@@ -192,7 +192,7 @@ fn reach_names_what_a_full_render_shows_to_change() {
         ("images/shop/cart/main.yaml", 1, "main-1", "main-9"),
         ("clusters/eu-1/cluster.yaml", 9, "eu", "europe"),
         ("resources/cart.yaml.j2", 6, "level:", "niveau:"),
-        ("resources/search.yaml.j2", 11, "image:", "picture:"),
+        ("resources/search.yaml.j2", 10, "image:", "picture:"),
     ] {
         let original = sandbox.read(file);
         let mut lines: Vec<String> = original.lines().map(str::to_owned).collect();
