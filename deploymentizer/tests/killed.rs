@@ -1,7 +1,5 @@
 //! Killed at any instant, each cluster's folder is the old one or the new one.
 #![allow(clippy::unwrap_used, clippy::print_stderr, clippy::wildcard_enum_match_arm)]
-// Helpers of tests may unwrap as the tests do.
-#![allow(clippy::unwrap_used)]
 
 mod repository;
 

@@ -1,7 +1,5 @@
 //! Values from outside: environment, programs, HTTP; and that they stay secret.
 #![allow(clippy::unwrap_used, clippy::print_stderr, clippy::wildcard_enum_match_arm)]
-// Helpers of tests may unwrap as the tests do.
-#![allow(clippy::unwrap_used)]
 
 mod repository;
 

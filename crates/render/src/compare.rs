@@ -7,9 +7,9 @@ use serde::Serialize;
 use similar::{DiffTag, TextDiff};
 
 use crate::plan::{OutputFile, Renderer};
+use crate::scene::{Layers, Scene};
 use crate::secrets::MASK;
 use crate::source::Cluster;
-use crate::scene::{Layers, Scene};
 
 /// Lines around a change.
 const CONTEXT: usize = 2;

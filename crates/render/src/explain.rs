@@ -7,9 +7,9 @@ use serde::Serialize;
 use crate::node::{Layer, Node, Origin, Value};
 use crate::plan::Renderer;
 use crate::problem::Problem;
+use crate::scene::{FileLine, Layers, Leaf, Scene};
 use crate::secrets::MASK;
 use crate::source::{Cluster, Repository, did_you_mean};
-use crate::scene::{FileLine, Layers, Leaf, Scene};
 
 /// A place that gave a value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::node::Node;
 use crate::plan::Renderer;
 use crate::problem::Problem;
-use crate::source::Cluster;
 use crate::scene::{Layers, targets};
+use crate::source::Cluster;
 
 /// A cluster of the repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

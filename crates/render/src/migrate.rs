@@ -20,9 +20,9 @@ use overlay::Overlay;
 use crate::files::shown;
 use crate::plan::{Options, Renderer};
 use crate::problem::{Place, Problem};
+use crate::scene::{changed_lines, targets};
 use crate::source::{Cluster, Repository, Selection};
 use crate::template::Engine;
-use crate::scene::{changed_lines, targets};
 use crate::view::View;
 
 /// A repository without mustache, proven to render to the same bytes.

@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::node::{Node, Value};
 use crate::plan::Renderer;
 use crate::problem::Problem;
-use crate::source::{Cluster, Merged, Repository};
 use crate::scene::{Layers, Scene};
+use crate::source::{Cluster, Merged, Repository};
 
 /// A file of the repository, or one line of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -83,7 +83,11 @@ impl Layers {
 
     /// The values that `winner` stands over, the nearest first.
     pub fn losers(&self, winner: &Arc<Node>) -> Vec<Arc<Node>> {
-        self.replaced.iter().filter(|(_, by)| Arc::ptr_eq(by, winner)).map(|(loser, _)| loser.clone()).collect()
+        self.replaced
+            .iter()
+            .filter(|(_, by)| Arc::ptr_eq(by, winner))
+            .map(|(loser, _)| loser.clone())
+            .collect()
     }
 
     /// The merged definition of a resource.
@@ -98,7 +102,8 @@ impl Layers {
     pub fn disabled(&self, definition: &Node) -> Option<Arc<Node>> {
         let own = definition.get("disable").filter(|disable| disable.is_true());
         let metadata = self.merged.definition.get("metadata");
-        let cluster = metadata.and_then(|metadata| metadata.get("disable")).filter(|disable| disable.is_true());
+        let cluster =
+            metadata.and_then(|metadata| metadata.get("disable")).filter(|disable| disable.is_true());
         cluster.or(own).cloned()
     }
 }
@@ -192,7 +197,8 @@ impl<'r> Scene<'r> {
         if target.engine == Engine::Copy {
             return (1..=count as u32).map(|line| Some((target.source.clone(), line))).collect();
         }
-        let Some(trace) = self.renderer.trace(target.engine, &target.template, &self.view, &target.text) else {
+        let Some(trace) = self.renderer.trace(target.engine, &target.template, &self.view, &target.text)
+        else {
             return vec![None; count];
         };
         let mut start = 0;
@@ -255,7 +261,8 @@ fn collect(node: &Arc<Node>, path: &str, seen: &mut HashSet<*const Node>, leaves
         Value::List(list) => {
             for (at, item) in list.items.iter().enumerate() {
                 // Entries of an env list are called by their name.
-                let name = item.get("name").and_then(|name| name.as_text()).filter(|name| !name.contains('.'));
+                let name =
+                    item.get("name").and_then(|name| name.as_text()).filter(|name| !name.contains('.'));
                 let key = name.map_or_else(|| at.to_string(), |name| name.to_string());
                 collect(item, &below(&key), seen, leaves);
             }

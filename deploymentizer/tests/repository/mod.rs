@@ -1,6 +1,4 @@
 //! A small repository that tests change.
-// Each test crate includes this module and uses its own part of it.
-#![allow(dead_code, unreachable_pub)]
 // Each test file uses a part of it, and a test that cannot set itself up ends at once.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
