@@ -9,6 +9,8 @@
 //!   that are read, and these files are transferred, whatever the size of the repository.
 //! * **Truth.** A push whose answer is lost is looked up before it is repeated.
 //!
+//! [`Follower`] looks at a branch again and again, for who acts on what is in it.
+//!
 //! What it refuses to know: images, Kubernetes, the terminal, the environment.
 //!
 //! ```
@@ -49,6 +51,7 @@ mod auth;
 mod commit;
 pub mod edit;
 mod fault;
+mod follow;
 mod local;
 mod object;
 mod outcome;
@@ -66,6 +69,7 @@ pub use ancestry::{Relation, relation};
 pub use auth::{Auth, Secret};
 pub use commit::{Change, CommitSpec, Identity, Signer};
 pub use fault::GitError;
+pub use follow::{Follower, Look, Snapshot};
 pub use object::ObjectFormat;
 pub use outcome::{Decide, NoChange, Outcome, Planned, PushEvent, Pushed, UpdateError};
 pub use refusal::RefusalKind;

@@ -71,7 +71,7 @@ pub(crate) struct Tip<'a> {
 }
 
 /// Where a path leads.
-enum Walk {
+pub(crate) enum Walk {
     /// To this.
     Found(Mode, Oid),
     /// To nothing.
@@ -400,7 +400,8 @@ impl TipReader for Tip<'_> {
     }
 }
 
-fn walk_from(store: &Store, root: Oid, path: &str) -> Result<Walk, GitError> {
+/// Follows a path from a tree as far as the store goes.
+pub(crate) fn walk_from(store: &Store, root: Oid, path: &str) -> Result<Walk, GitError> {
     let mut at = (Mode::Directory, root);
     for part in path.split('/').filter(|part| !part.is_empty()) {
         if at.0 != Mode::Directory {
@@ -437,12 +438,12 @@ fn header(store: &Store, id: &Oid) -> Result<CommitHeader, GitError> {
         .ok_or_else(|| unusable(&id.to_string(), "it is no commit that can be read"))
 }
 
-fn unusable(path: &str, reason: &str) -> GitError {
+pub(crate) fn unusable(path: &str, reason: &str) -> GitError {
     GitError::Path { path: path.to_string(), reason: reason.to_string() }
 }
 
 /// Refuses what git would refuse to check out (`verify_path` in git).
-fn check(path: &str) -> Result<(), GitError> {
+pub(crate) fn check(path: &str) -> Result<(), GitError> {
     if path.is_empty() {
         return Err(unusable(path, "it is empty"));
     }
