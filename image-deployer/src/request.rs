@@ -4,8 +4,9 @@ use std::{fmt::Display, path::PathBuf, str::FromStr, time::Duration};
 
 use cli::{Exit, Failure, Problem};
 use gitrepo::{
-    Auth, Identity, Proxy, RemoteSpec, RetryPolicy, Secret,
+    Auth, Identity, RemoteSpec, RetryPolicy, Secret,
     edit::{Document, IfMissing},
+    environment,
 };
 
 use crate::{
@@ -112,7 +113,7 @@ pub(crate) fn request(
     remote.auth = auth;
     remote.create_branch = args.create_branch;
     remote.ca_file = ca_file.clone();
-    remote.proxy = proxy(environment);
+    remote.proxy = environment::proxy(&|name| variable(environment, name).map(str::to_owned));
     remote.ssh_command = text(&args.ssh_command);
     remote.agent = concat!("kit-image-deployer/", env!("CARGO_PKG_VERSION")).to_owned();
     let committer = Identity::now(
@@ -202,9 +203,9 @@ fn auth(args: &Args, environment: &Environment, url: &str) -> Result<Auth, Probl
             if token.is_empty() {
                 return Err(Problem::new(format!("the token file is empty: `{}`", file.display())));
             }
-            Some(token.to_owned())
+            Some(Secret::new(token))
         }
-        None => token_of_environment(environment, url),
+        None => environment::token(url, &|name| variable(environment, name).map(str::to_owned)),
     };
     let Some(token) = token else {
         return match args.auth {
@@ -216,51 +217,16 @@ fn auth(args: &Args, environment: &Environment, url: &str) -> Result<Auth, Probl
             Some(AuthArg::Helper | AuthArg::None) | None => Ok(Auth::None),
         };
     };
-    if token.contains(char::is_whitespace) || token.chars().any(char::is_control) {
+    if !token.is_sendable() {
         return Err(Problem::new("the token holds white space or control characters")
             .hint("set it without quotes and line breaks around it"));
     }
-    let token = Secret::new(token);
     Ok(match args.auth {
         Some(AuthArg::Bearer) => Auth::Bearer(token),
         Some(AuthArg::Token | AuthArg::Helper | AuthArg::None) | None => {
             Auth::Token { token, username: text(&args.token_user) }
         }
     })
-}
-
-/// Variables that are meant for this program go to any host, those that are meant for a host only there.
-fn token_of_environment(environment: &Environment, url: &str) -> Option<String> {
-    let host = url.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
-    let host = host.rsplit('@').next().unwrap_or_default().split(':').next().unwrap_or_default();
-    let is_github = host == "github.com"
-        || variable(environment, "GITHUB_SERVER_URL")
-            .and_then(|server| server.split("://").nth(1))
-            .is_some_and(|server| server.trim_end_matches('/') == host);
-    let is_gitlab =
-        host == "gitlab.com" || variable(environment, "CI_SERVER_HOST").is_some_and(|server| server == host);
-    [
-        ("KIT_TOKEN", true),
-        ("GITHUB_AUTH_TOKEN", true),
-        ("GITHUB_TOKEN", is_github),
-        ("GH_TOKEN", is_github),
-        ("GITLAB_TOKEN", is_gitlab),
-    ]
-    .iter()
-    .filter(|(_, here)| *here)
-    .find_map(|(name, _)| variable(environment, name))
-    .map(|token| token.trim().to_owned())
-}
-
-fn proxy(environment: &Environment) -> Proxy {
-    // As curl and git: `http_proxy` in small letters only, because servers set HTTP_PROXY from a request's header.
-    let first = |names: &[&str]| names.iter().find_map(|name| variable(environment, name)).map(str::to_owned);
-    Proxy {
-        http: first(&["http_proxy"]),
-        https: first(&["https_proxy", "HTTPS_PROXY"]),
-        all: first(&["all_proxy", "ALL_PROXY"]),
-        no_proxy: first(&["no_proxy", "NO_PROXY"]),
-    }
 }
 
 fn number<T: FromStr>(argument: &Option<String>, name: &str, wanted: &str) -> Result<Option<T>, Problem>

@@ -17,6 +17,11 @@ impl Secret {
         &self.0
     }
 
+    /// Whether it can be sent: what was pasted with quotes and line breaks around it cannot.
+    pub fn is_sendable(&self) -> bool {
+        !self.0.chars().any(|c| c.is_whitespace() || c.is_control())
+    }
+
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -50,6 +50,7 @@ mod ancestry;
 mod auth;
 mod commit;
 pub mod edit;
+pub mod environment;
 mod fault;
 mod follow;
 mod local;
