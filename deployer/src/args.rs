@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Clusters(ClustersArgs),
     /// Show what kit runs where: image, commit, when, whether it is ready, its pods; with `--manifests-dir` also drift.
     Status(StatusArgs),
+    /// Follow a branch of a git repository and deploy it, again and again; for a pod of a cluster that no CI can reach.
+    Sync(Box<SyncArgs>),
 }
 
 /// `deployer clusters`.
@@ -64,6 +66,76 @@ pub(crate) struct StatusArgs {
     pub(crate) report: Vec<ReportFile>,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+}
+
+/// `deployer sync`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SyncArgs {
+    #[command(flatten)]
+    pub(crate) git: GitArgs,
+    /// How often to look. A tenth more or less, so that a fleet does not ask in step; doubled with each failure, up to 15 minutes.
+    #[arg(long, env = "KIT_SYNC_INTERVAL", default_value = "60s", value_name = "TIME", value_parser = parse::duration, help_heading = "Sync")]
+    pub(crate) interval: Duration,
+    /// Look once and end, for a CronJob; the exit codes are those of a deploy.
+    #[arg(long, env = "KIT_SYNC_ONCE", value_parser = parse::boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Sync")]
+    pub(crate) once: bool,
+    /// The ConfigMap that says how it goes; each sync of a cluster has another name.
+    #[arg(
+        long,
+        env = "KIT_SYNC_NAME",
+        default_value = "kit-sync",
+        value_name = "NAME",
+        help_heading = "Sync"
+    )]
+    pub(crate) sync_name: String,
+    /// The namespace of that ConfigMap.
+    #[arg(
+        long,
+        env = "KIT_SYSTEM_NAMESPACE",
+        default_value = "kit-system",
+        value_name = "NAME",
+        help_heading = "Sync"
+    )]
+    pub(crate) system_namespace: String,
+    /// Serve `/metrics` (Prometheus) and `/healthz` there: `0.0.0.0:8080`.
+    #[arg(long, env = "KIT_SYNC_LISTEN", value_name = "ADDRESS", help_heading = "Sync")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
+    /// Print the manifests that run this in a cluster (a CronJob with `--once`), with no more rights than what `--manifests-dir` holds
+    /// for `--in-cluster` needs.
+    #[arg(long, env = "KIT_SYNC_INSTALL", value_parser = parse::boolean, num_args = 0..=1, default_missing_value = "true", default_value = "false", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL", help_heading = "Sync")]
+    pub(crate) install: bool,
+    /// The image that holds `deployer`, for `--install`.
+    #[arg(long, env = "KIT_SYNC_IMAGE", value_name = "IMAGE", help_heading = "Sync")]
+    pub(crate) image: Option<String>,
+    #[command(flatten)]
+    pub(crate) deploy: DeployArgs,
+}
+
+/// Which repository, and how it is reached. The token is in KIT_TOKEN, or in GITHUB_TOKEN and the like for their hosts.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Repository")]
+pub(crate) struct GitArgs {
+    /// The repository that holds the rendered manifests: any URL that git takes, or a path.
+    #[arg(long, env = "KIT_REPO", hide_env_values = true, value_name = "URL")]
+    pub(crate) repo: Option<String>,
+    /// Its branch; default: the remote's HEAD.
+    #[arg(long, env = "KIT_REPO_BRANCH", value_name = "BRANCH")]
+    pub(crate) repo_branch: Option<String>,
+    /// The folder of the repository that holds a folder per cluster.
+    #[arg(long, env = "KIT_SYNC_PATH", default_value = "generated", value_name = "PATH")]
+    pub(crate) path: String,
+    /// The folder of the repository that holds a folder of Namespaces per cluster.
+    #[arg(long, env = "KIT_SYNC_NAMESPACES_PATH", value_name = "PATH")]
+    pub(crate) namespaces_path: Option<String>,
+    /// A file that holds the token for the git server, such as a mounted Secret; read at the start.
+    #[arg(long, env = "KIT_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Certificate authorities to trust for git instead of the system's (PEM).
+    #[arg(long, env = "KIT_CA_FILE", value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// The command to run for ssh, as git reads it.
+    #[arg(long, env = "GIT_SSH_COMMAND", value_name = "COMMAND")]
+    pub(crate) ssh_command: Option<String>,
 }
 
 /// Which clusters, and how they are reached.

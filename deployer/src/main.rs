@@ -11,6 +11,7 @@ mod report;
 mod run;
 mod signals;
 mod status_cmd;
+mod sync;
 mod tell;
 mod webhook;
 

@@ -28,6 +28,7 @@ use crate::progress::{self, Colour, Narration};
 use crate::report::{self, Facts};
 use crate::signals::Interrupted;
 use crate::status_cmd::{self, Plans};
+use crate::sync;
 use crate::tell;
 use crate::webhook::Webhooks;
 
@@ -44,6 +45,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<Exit, Failure> {
                 compare(&status, &args.deploy, targets).await
             })
         }
+        Some(Command::Sync(args)) => sync::sync(*args),
         None => deploy(&args.deploy, printer),
     }
 }
@@ -64,8 +66,14 @@ fn deploy(args: &DeployArgs, printer: &Printer) -> Result<Exit, Failure> {
         .build()
         .map_err(|error| Failure::failed(Problem::from_error(&error).context("cannot start")))?;
     let interrupted = Interrupted::default();
-    let outcomes =
-        runtime.block_on(act(args, targets, manifests, options, &interrupted, &webhooks, printer))?;
+    let outcomes = runtime.block_on(async {
+        let (switch, stop) = Stop::new();
+        let speaker = *printer;
+        interrupted.listen(switch, move |line| speaker.say(line)).map_err(|error| {
+            Failure::failed(Problem::from_error(&error).context("cannot listen for signals"))
+        })?;
+        Ok::<_, Failure>(act(args, targets, manifests, options, stop, &webhooks, printer).await)
+    })?;
     let exit = exit_code(&outcomes, &args.change, &interrupted);
     let report = report::report(
         &outcomes,
@@ -90,12 +98,16 @@ fn deploy(args: &DeployArgs, printer: &Printer) -> Result<Exit, Failure> {
 }
 
 /// Nothing is written: a dry run, or a plan for later.
-fn plan_only(args: &DeployArgs) -> bool {
+pub(crate) fn plan_only(args: &DeployArgs) -> bool {
     args.change.dry_run || args.change.plan_out.is_some()
 }
 
 /// Who is told that the deploy starts and ends: nobody in a dry run.
-fn webhooks(args: &DeployArgs, targets: &[Target], manifests: &Manifests) -> Result<Webhooks, Failure> {
+pub(crate) fn webhooks(
+    args: &DeployArgs,
+    targets: &[Target],
+    manifests: &Manifests,
+) -> Result<Webhooks, Failure> {
     let (tell, mark) = (&args.tell, &args.mark);
     let uuid = mark.uuid.clone().filter(|id| !id.is_empty());
     let kit = parse::list(&tell.available_webhook);
@@ -156,7 +168,7 @@ fn live(args: &DeployArgs, printer: &Printer) -> Option<Colour> {
 }
 
 /// Everything that can be known before the first connection.
-fn load(args: &DeployArgs) -> Result<(Vec<Target>, Manifests), Failure> {
+pub(crate) fn load(args: &DeployArgs) -> Result<(Vec<Target>, Manifests), Failure> {
     let Some(dir) = args.manifests_dir.clone() else {
         return Err(Failure::invalid(
             Problem::new("there is nothing to deploy: `--manifests-dir` is missing")
@@ -178,20 +190,15 @@ fn load(args: &DeployArgs) -> Result<(Vec<Target>, Manifests), Failure> {
     Ok((targets, Manifests { dir, namespaces: args.namespaces_dir.clone(), selector }))
 }
 
-async fn act(
+pub(crate) async fn act(
     args: &DeployArgs,
     targets: Vec<Target>,
     manifests: Manifests,
     options: RolloutOptions,
-    interrupted: &Interrupted,
+    stop: Stop,
     webhooks: &Webhooks,
     printer: &Printer,
-) -> Result<Vec<ClusterOutcome>, Failure> {
-    let (switch, stop) = Stop::new();
-    let speaker = *printer;
-    interrupted
-        .listen(switch, move |line| speaker.say(line))
-        .map_err(|error| Failure::failed(Problem::from_error(&error).context("cannot listen for signals")))?;
+) -> Vec<ClusterOutcome> {
     let (events, heard) = tokio::sync::mpsc::unbounded_channel();
     let narration = Narration {
         debug: args.output.debug,
@@ -201,22 +208,27 @@ async fn act(
         clusters: targets.iter().map(|target| target.name.to_string()).collect(),
     };
     let narrator = tokio::spawn(progress::narrate(heard, *printer, narration));
-    let fleet = Fleet {
-        manifests,
-        options,
-        plugins: Plugins::new(args.reach.plugin_timeout),
-        run: Run { mask: Mask::new(), stop, writes: Arc::new(Semaphore::new(WRITES)) },
-        concurrency: usize::from(args.reach.concurrency),
-    };
+    let fleet = fleet(args, manifests, options, stop);
     // The deploy does not wait for who wants to hear of it; who hears of its end has heard of its start.
     let (outcomes, silent) = tokio::join!(fleet::deploy(fleet, targets, events), webhooks.started());
     // The narrator ends with the last sender; a bug in it is not the deploy's.
     let _ = narrator.await;
     silent.iter().for_each(|line| printer.warn(line));
-    Ok(outcomes)
+    outcomes
 }
 
-fn rollout_options(args: &DeployArgs) -> Result<RolloutOptions, Failure> {
+/// What all clusters of a run have in common.
+pub(crate) fn fleet(args: &DeployArgs, manifests: Manifests, options: RolloutOptions, stop: Stop) -> Fleet {
+    Fleet {
+        manifests,
+        options,
+        plugins: Plugins::new(args.reach.plugin_timeout),
+        run: Run { mask: Mask::new(), stop, writes: Arc::new(Semaphore::new(WRITES)) },
+        concurrency: usize::from(args.reach.concurrency),
+    }
+}
+
+pub(crate) fn rollout_options(args: &DeployArgs) -> Result<RolloutOptions, Failure> {
     let (change, wait, mark) = (&args.change, &args.wait, &args.mark);
     let approved = match &change.plan {
         Some(path) => Some(Arc::new(planfile::read(path, &planfile::fingerprint(args))?)),
@@ -267,7 +279,7 @@ fn rollout_options(args: &DeployArgs) -> Result<RolloutOptions, Failure> {
     })
 }
 
-fn connect_options(reach: &ReachArgs) -> ConnectOptions {
+pub(crate) fn connect_options(reach: &ReachArgs) -> ConnectOptions {
     let variable = |names: [&str; 2]| names.iter().find_map(|name| std::env::var(name).ok());
     let retry = RetryPolicy::default();
     ConnectOptions {
@@ -287,7 +299,7 @@ fn connect_options(reach: &ReachArgs) -> ConnectOptions {
     }
 }
 
-fn exit_code(outcomes: &[ClusterOutcome], change: &ChangeArgs, interrupted: &Interrupted) -> Exit {
+pub(crate) fn exit_code(outcomes: &[ClusterOutcome], change: &ChangeArgs, interrupted: &Interrupted) -> Exit {
     if let Some(exit) = interrupted.exit() {
         return exit;
     }

@@ -23,6 +23,7 @@ pub mod order;
 pub mod outcome;
 pub mod plan;
 mod planning;
+pub mod pull;
 pub mod rollout;
 pub mod status;
 pub mod stop;

@@ -22,3 +22,4 @@ mod deploy;
 mod secrets;
 mod server;
 mod signals;
+mod sync;

@@ -1,0 +1,300 @@
+//! `deployer sync`: a branch of a repository that is followed, deployed, and told about, on simulated and real clusters.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use testkit::git::{BareRepo, HttpServer, git};
+use testkit::{Answer, Call, Clusters, Sandbox, fresh_name, program};
+
+struct Stage {
+    sandbox: Sandbox,
+    clusters: Clusters,
+    repo: BareRepo,
+    server: HttpServer,
+    namespace: String,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let namespace = fresh_name("sync");
+        let mut clusters = Clusters::start(&["eu-1"]);
+        clusters.remove_namespace_at_end("eu-1", &namespace);
+        let repo = BareRepo::with_files(&[("README.md", "manifests\n")]);
+        let server = HttpServer::serve(repo.root()).start();
+        let sandbox = Sandbox::new();
+        git(sandbox.path(), &["clone", "--quiet", repo.path().to_str().unwrap(), "clone"]);
+        let stage = Self { sandbox, clusters, repo, server, namespace };
+        stage.push("1", "generated/eu-1/conf.yaml", &stage.config("1"));
+        stage
+    }
+
+    fn config(&self, value: &str) -> String {
+        let ns = &self.namespace;
+        format!(
+            "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {ns}}}\n---\napiVersion: v1\nkind: ConfigMap\n\
+             metadata: {{name: conf, namespace: {ns}}}\ndata: {{value: \"{value}\"}}\n"
+        )
+    }
+
+    /// Commits a file and pushes it; the commit.
+    fn push(&self, message: &str, file: &str, text: &str) -> String {
+        self.sandbox.write(format!("clone/{file}"), text);
+        let clone = self.sandbox.join("clone");
+        git(&clone, &["add", "--all"]);
+        git(&clone, &["commit", "--quiet", "--message", message]);
+        git(&clone, &["push", "--quiet", "--force", "origin", "HEAD:main"]);
+        self.repo.commit("main")
+    }
+
+    fn call(&self, flags: &[&str]) -> Call {
+        program("deployer")
+            .args(["sync", "--repo", &self.server.url(), "--system-namespace", &self.namespace, "--configs"])
+            .arg(self.clusters.configs())
+            .args(flags)
+    }
+
+    fn once(&self, flags: &[&str]) -> Answer {
+        self.sandbox.run(self.call(&["--once"]).args(flags))
+    }
+
+    fn get(&self, path: &str) -> Option<Value> {
+        let output = Command::new("kubectl")
+            .arg("--kubeconfig")
+            .arg(self.clusters.config("eu-1"))
+            .args(["get", "--raw", &path.replace("NS", &self.namespace)])
+            .output()
+            .ok()?;
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
+    /// The ConfigMap of the puller.
+    fn note(&self) -> Value {
+        self.get("/api/v1/namespaces/NS/configmaps/kit-sync").map_or(Value::Null, |object| object["data"].clone())
+    }
+
+    fn value(&self) -> Value {
+        self.get("/api/v1/namespaces/NS/configmaps/conf").map_or(Value::Null, |object| object["data"]["value"].clone())
+    }
+}
+
+fn kubectl_is_there() -> bool {
+    let there = Command::new("kubectl").args(["version", "--client"]).output().is_ok();
+    if !there {
+        eprintln!("SKIPPED: kubectl is not installed");
+    }
+    there
+}
+
+#[test]
+fn one_look_deploys_the_branch_and_another_finds_nothing_to_do() {
+    let stage = Stage::new();
+    let commit = stage.repo.commit("main");
+    let first = stage.once(&["--output", "json"]);
+    assert_eq!(first.exit_code, 0, "{first}");
+    let report = first.json();
+    assert_eq!(report["clusters"][0]["counts"]["created"], 2, "{report:#}");
+    assert_eq!(report["commit"], commit.as_str());
+    let second = stage.once(&["--output", "json"]);
+    assert_eq!(second.json()["clusters"][0]["counts"]["unchanged"], 2, "{second}");
+    if kubectl_is_there() {
+        let note = stage.note();
+        assert_eq!((&note["commit"], &note["synced"]), (&Value::from(commit.as_str()), &Value::from(commit.as_str())));
+        assert_eq!((&note["state"], &note["branch"], &note["path"]), (&"synced".into(), &"main".into(), &"generated".into()));
+        let events = stage.get("/api/v1/namespaces/NS/events").unwrap();
+        let synced = |event: &&Value| event["reason"] == "Synced";
+        assert_eq!(events["items"].as_array().unwrap().iter().filter(synced).count(), 1, "the second was no news");
+    }
+}
+
+#[test]
+fn a_branch_that_was_rewritten_is_not_followed_backwards() {
+    let stage = Stage::new();
+    let first = stage.repo.commit("main");
+    stage.push("2", "generated/eu-1/conf.yaml", &stage.config("2"));
+    stage.once(&[]).success();
+    git(&stage.sandbox.join("clone"), &["reset", "--quiet", "--hard", &first]);
+    stage.push("other", "generated/eu-1/conf.yaml", &stage.config("0"));
+    let refused = stage.once(&[]);
+    assert_eq!(refused.exit_code, 5, "{refused}");
+    assert!(refused.stderr.contains("does not follow from"), "{refused}");
+    if kubectl_is_there() {
+        assert_eq!(stage.value(), "2");
+        assert_eq!(stage.note()["state"], "refused");
+    }
+    let meant = stage.once(&["--is-rollback"]);
+    assert_eq!(meant.exit_code, 0, "{meant}");
+    if kubectl_is_there() {
+        assert_eq!((stage.value(), stage.note()["state"].clone()), ("0".into(), "synced".into()));
+    }
+}
+
+#[test]
+fn what_cannot_be_deployed_is_told_and_nothing_is_touched() {
+    let stage = Stage::new();
+    stage.once(&[]).success();
+    let told = |answer: Answer, code: i32, text: &str| {
+        assert_eq!(answer.exit_code, code, "{answer}");
+        assert!(answer.stderr.contains(text), "{answer}");
+    };
+    stage.push("broken", "generated/eu-1/conf.yaml", "apiVersion: v1\nkind: [\n");
+    told(stage.once(&[]), 2, "conf.yaml");
+    git(&stage.sandbox.join("clone"), &["mv", "generated", "elsewhere"]);
+    stage.push("moved", "elsewhere/eu-1/conf.yaml", &stage.config("3"));
+    told(stage.once(&[]), 1, "there is no such folder in main at");
+    told(stage.once(&["--repo-branch", "nope"]), 1, "nope");
+    told(stage.once(&["--path", ".."]), 2, "`--path` is a folder below the root");
+    told(stage.once(&["--manifests-dir", "x"]), 2, "`sync` takes the manifests from the repository");
+    let nowhere = stage.sandbox.run(program("deployer").args(["sync", "--once"]));
+    told(nowhere, 2, "`--repo` is missing");
+    if kubectl_is_there() {
+        assert_eq!(stage.value(), "1");
+        assert_eq!(stage.note()["state"], "failed");
+    }
+    stage.once(&["--path", "elsewhere"]).success();
+}
+
+#[test]
+fn a_dry_run_writes_nothing() {
+    let stage = Stage::new();
+    let dry = stage.once(&["--dry-run"]).success();
+    assert!(dry.stdout.contains("create ConfigMap/"), "{dry}");
+    if kubectl_is_there() {
+        assert_eq!((stage.value(), stage.note()), (Value::Null, Value::Null));
+    }
+}
+
+/// A puller that runs, and the lines of its stderr.
+struct Running {
+    child: Child,
+    lines: std::sync::mpsc::Receiver<String>,
+}
+
+impl Running {
+    fn start(stage: &Stage, flags: &[&str]) -> Self {
+        let mut child = stage.sandbox.start(&stage.call(&["--interval", "300ms"]).args(flags));
+        let (send, lines) = std::sync::mpsc::channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        Self { child, lines }
+    }
+
+    fn until(&self, text: &str) -> String {
+        let end = Instant::now() + Duration::from_secs(40);
+        let mut seen = String::new();
+        while let Ok(line) = self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            if line.contains(text) {
+                return line;
+            }
+            seen.push_str(&line);
+            seen.push('\n');
+        }
+        panic!("`{text}` was never said:\n{seen}");
+    }
+
+    fn stop(mut self) -> (Option<i32>, String) {
+        assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
+        let code = self.child.wait().unwrap().code();
+        let mut stdout = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        (code, stdout)
+    }
+}
+
+fn http(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn a_puller_follows_the_branch_mends_drift_survives_faults_and_tells_its_metrics() {
+    if !kubectl_is_there() {
+        return;
+    }
+    let stage = Stage::new();
+    let running = Running::start(&stage, &["--listen", "127.0.0.1:0", "--output", "ndjson"]);
+    let metrics = running.until("metrics: http://");
+    let address = metrics.split("http://").nth(1).unwrap().trim_end_matches("/metrics").to_owned();
+    assert!(http(&address, "/healthz").starts_with("HTTP/1.1 200"));
+    running.until("main is at");
+    let eventually = |what: &str, holds: &dyn Fn() -> bool| {
+        let end = Instant::now() + Duration::from_secs(40);
+        while !holds() {
+            assert!(Instant::now() < end, "{what}: {} {}", stage.value(), stage.note());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    eventually("the first commit", &|| stage.note()["state"] == "synced");
+
+    // Somebody edits what is ours.
+    let patch = ["patch", "configmap", "conf", "--type=merge", "-p", r#"{"data":{"value":"9"}}"#];
+    let config = stage.clusters.config("eu-1");
+    let mut kubectl = Command::new("kubectl");
+    kubectl.arg("--kubeconfig").arg(&config).args(["-n", &stage.namespace]).args(patch);
+    assert!(kubectl.output().unwrap().status.success());
+    eventually("the drift is mended", &|| stage.value() == "1");
+
+    let second = stage.push("2", "generated/eu-1/conf.yaml", &stage.config("2"));
+    eventually("the second commit", &|| stage.value() == "2" && stage.note()["synced"] == second.as_str());
+    stage.push("broken", "generated/eu-1/conf.yaml", "kind: [\n");
+    running.until("next look in");
+    eventually("the failure is noted", &|| stage.note()["state"] == "failed");
+    assert_eq!((stage.note()["synced"].clone(), stage.value()), (second.as_str().into(), "2".into()));
+    let text = http(&address, "/metrics");
+    assert!(text.contains("kit_sync_synced{cluster=\"eu-1\"}") && !text.contains("kit_sync_failures 0\n"), "{text}");
+    let fourth = stage.push("4", "generated/eu-1/conf.yaml", &stage.config("4"));
+    eventually("the repair", &|| stage.note()["synced"] == fourth.as_str() && stage.note()["state"] == "synced");
+    eventually("the metrics", &|| http(&address, "/metrics").contains("kit_sync_failures 0\n"));
+
+    let (code, stdout) = running.stop();
+    assert_eq!(code, Some(143));
+    let reports: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told = reports.iter().filter(|line| line["event"] == "report").count();
+    assert!((3..=6).contains(&told), "rounds without news are silent: {told}");
+
+    // Another process goes on where this one ended: the cluster remembers.
+    let again = Running::start(&stage, &[]);
+    again.until("main is at");
+    let fifth = stage.push("5", "generated/eu-1/conf.yaml", &stage.config("5"));
+    eventually("the fifth commit", &|| stage.note()["synced"] == fifth.as_str());
+    assert_eq!(again.stop().0, Some(143));
+}
+
+#[test]
+fn what_is_installed_has_the_rights_that_the_manifests_need_and_no_more() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "generated/eu-1/all.yaml",
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop}\nspec: {}\n---\n\
+         apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: web, namespace: shop}\nspec: {}\n---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: web, namespace: shop}\nrules: []\n",
+    );
+    let install = |flags: &[&str]| {
+        let call = program("deployer")
+            .args(["sync", "--install", "--repo", "https://git.example.org/m", "--in-cluster", "eu-1"])
+            .args(["--manifests-dir", "generated", "--image", "registry.example.org/kit:1"]);
+        sandbox.run(call.args(flags))
+    };
+    insta::assert_snapshot!("install", install(&[]));
+    let job = install(&["--once", "--interval", "5m"]).success().stdout;
+    assert!(job.contains("kind: CronJob") && job.contains("*/5 * * * *") && !job.contains("livenessProbe"), "{job}");
+    let nothing = sandbox.run(program("deployer").args(["sync", "--install", "--repo", "https://u:secret@x/m"]));
+    insta::assert_snapshot!("install_without_what_it_needs", nothing);
+    if kubectl_is_there() {
+        let clusters = Clusters::start(&["eu-1"]);
+        sandbox.write("install.yaml", install(&["--system-namespace", &fresh_name("install")]).stdout);
+        let dry = Command::new("kubectl")
+            .arg("--kubeconfig")
+            .arg(clusters.config("eu-1"))
+            .args(["apply", "--dry-run=client", "-o", "name", "-f"])
+            .arg(sandbox.join("install.yaml"))
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&dry.stdout).lines().count(), 7, "{dry:?}");
+    }
+}
