@@ -318,7 +318,7 @@ pub(crate) fn exit_code(outcomes: &[ClusterOutcome], change: &ChangeArgs, interr
     }
 }
 
-fn tell(args: &DeployArgs, printer: &Printer, outcomes: &[ClusterOutcome], report: &Report) {
+pub(crate) fn tell(args: &DeployArgs, printer: &Printer, outcomes: &[ClusterOutcome], report: &Report) {
     match printer.format() {
         Format::Json => printer.result(&report.json()),
         Format::Ndjson => printer.result(&report.json_line()),

@@ -24,7 +24,6 @@ use crate::fleet;
 use crate::report::{self, Facts};
 use crate::run;
 use crate::signals::Interrupted;
-use crate::tell;
 use gauges::Gauges;
 use notes::{Notes, Verdict};
 use source::Checkout;
@@ -376,12 +375,7 @@ impl Puller {
             Format::Json if self.args.once => self.printer.result(&report.json()),
             // One document per round, each on a line.
             Format::Json | Format::Ndjson => self.printer.result(&report.json_line()),
-            Format::Text => {
-                if run::plan_only(args) || args.change.diff {
-                    self.printer.result(&tell::changes(outcomes));
-                }
-                self.printer.result(&cli::report::table(&report));
-            }
+            Format::Text => run::tell(args, &self.printer, outcomes, &report),
         }
     }
 }

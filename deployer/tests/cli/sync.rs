@@ -72,11 +72,13 @@ impl Stage {
 
     /// The ConfigMap of the puller.
     fn note(&self) -> Value {
-        self.get("/api/v1/namespaces/NS/configmaps/kit-sync").map_or(Value::Null, |object| object["data"].clone())
+        self.get("/api/v1/namespaces/NS/configmaps/kit-sync")
+            .map_or(Value::Null, |object| object["data"].clone())
     }
 
     fn value(&self) -> Value {
-        self.get("/api/v1/namespaces/NS/configmaps/conf").map_or(Value::Null, |object| object["data"]["value"].clone())
+        self.get("/api/v1/namespaces/NS/configmaps/conf")
+            .map_or(Value::Null, |object| object["data"]["value"].clone())
     }
 }
 
@@ -101,11 +103,21 @@ fn one_look_deploys_the_branch_and_another_finds_nothing_to_do() {
     assert_eq!(second.json()["clusters"][0]["counts"]["unchanged"], 2, "{second}");
     if kubectl_is_there() {
         let note = stage.note();
-        assert_eq!((&note["commit"], &note["synced"]), (&Value::from(commit.as_str()), &Value::from(commit.as_str())));
-        assert_eq!((&note["state"], &note["branch"], &note["path"]), (&"synced".into(), &"main".into(), &"generated".into()));
+        assert_eq!(
+            (&note["commit"], &note["synced"]),
+            (&Value::from(commit.as_str()), &Value::from(commit.as_str()))
+        );
+        assert_eq!(
+            (&note["state"], &note["branch"], &note["path"]),
+            (&"synced".into(), &"main".into(), &"generated".into())
+        );
         let events = stage.get("/api/v1/namespaces/NS/events").unwrap();
         let synced = |event: &&Value| event["reason"] == "Synced";
-        assert_eq!(events["items"].as_array().unwrap().iter().filter(synced).count(), 1, "the second was no news");
+        assert_eq!(
+            events["items"].as_array().unwrap().iter().filter(synced).count(),
+            1,
+            "the second was no news"
+        );
     }
 }
 
@@ -195,7 +207,9 @@ impl Running {
     }
 
     fn stop(mut self) -> (Option<i32>, String) {
-        assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
+        assert!(
+            Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success()
+        );
         let code = self.child.wait().unwrap().code();
         let mut stdout = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
@@ -246,9 +260,14 @@ fn a_puller_follows_the_branch_mends_drift_survives_faults_and_tells_its_metrics
     eventually("the failure is noted", &|| stage.note()["state"] == "failed");
     assert_eq!((stage.note()["synced"].clone(), stage.value()), (second.as_str().into(), "2".into()));
     let text = http(&address, "/metrics");
-    assert!(text.contains("kit_sync_synced{cluster=\"eu-1\"}") && !text.contains("kit_sync_failures 0\n"), "{text}");
+    assert!(
+        text.contains("kit_sync_synced{cluster=\"eu-1\"}") && !text.contains("kit_sync_failures 0\n"),
+        "{text}"
+    );
     let fourth = stage.push("4", "generated/eu-1/conf.yaml", &stage.config("4"));
-    eventually("the repair", &|| stage.note()["synced"] == fourth.as_str() && stage.note()["state"] == "synced");
+    eventually("the repair", &|| {
+        stage.note()["synced"] == fourth.as_str() && stage.note()["state"] == "synced"
+    });
     eventually("the metrics", &|| http(&address, "/metrics").contains("kit_sync_failures 0\n"));
 
     let (code, stdout) = running.stop();
@@ -282,8 +301,12 @@ fn what_is_installed_has_the_rights_that_the_manifests_need_and_no_more() {
     };
     insta::assert_snapshot!("install", install(&[]));
     let job = install(&["--once", "--interval", "5m"]).success().stdout;
-    assert!(job.contains("kind: CronJob") && job.contains("*/5 * * * *") && !job.contains("livenessProbe"), "{job}");
-    let nothing = sandbox.run(program("deployer").args(["sync", "--install", "--repo", "https://u:secret@x/m"]));
+    assert!(
+        job.contains("kind: CronJob") && job.contains("*/5 * * * *") && !job.contains("livenessProbe"),
+        "{job}"
+    );
+    let nothing =
+        sandbox.run(program("deployer").args(["sync", "--install", "--repo", "https://u:secret@x/m"]));
     insta::assert_snapshot!("install_without_what_it_needs", nothing);
     if kubectl_is_there() {
         let clusters = Clusters::start(&["eu-1"]);
@@ -297,4 +320,53 @@ fn what_is_installed_has_the_rights_that_the_manifests_need_and_no_more() {
             .unwrap();
         assert_eq!(String::from_utf8_lossy(&dry.stdout).lines().count(), 7, "{dry:?}");
     }
+}
+
+#[test]
+fn the_rights_of_the_installation_suffice() {
+    let stage = Stage::new();
+    if !stage.clusters.are_real() {
+        eprintln!("SKIPPED: simulated clusters enforce no rights; set KIT_TEST_CONFIGS");
+        return;
+    }
+    let ns = &stage.namespace;
+    let role = format!(
+        "{}---\napiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: r, namespace: {ns}}}\n\
+         rules: [{{apiGroups: [\"\"], resources: [secrets], verbs: [get]}}]\n",
+        stage.config("1")
+    );
+    stage.push("role", "generated/eu-1/conf.yaml", &role);
+    let install = program("deployer")
+        .args(["sync", "--install", "--repo", "https://git.example.org/m", "--in-cluster", "eu-1"])
+        .args(["--manifests-dir", "clone/generated", "--image", "x:1", "--system-namespace", ns]);
+    stage.sandbox.write("install.yaml", stage.sandbox.run(install).success().stdout);
+    let kubectl = |args: &[&str]| {
+        let mut kubectl = Command::new("kubectl");
+        let output =
+            kubectl.arg("--kubeconfig").arg(stage.clusters.config("eu-1")).args(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        output.stdout
+    };
+    let file = stage.sandbox.join("install.yaml");
+    let file = file.to_str().unwrap();
+    kubectl(&["apply", "-f", file]);
+    let mut config: Value =
+        serde_json::from_slice(&kubectl(&["config", "view", "--raw", "-o", "json"])).unwrap();
+    config["metadata"] = serde_json::json!({"name": "eu-1"});
+    config["users"][0]["user"]["as"] = format!("system:serviceaccount:{ns}:kit-sync").into();
+    stage.sandbox.write("limited/eu-1.yaml", config.to_string());
+    let call = program("deployer").args([
+        "sync",
+        "--once",
+        "--repo",
+        &stage.server.url(),
+        "--system-namespace",
+        ns,
+        "--configs",
+        "limited",
+    ]);
+    let answer = stage.sandbox.run(call);
+    kubectl(&["delete", "clusterrole,clusterrolebinding", "kit-sync"]);
+    assert_eq!(answer.exit_code, 0, "{answer}");
+    assert_eq!(stage.note()["state"], "synced");
 }
