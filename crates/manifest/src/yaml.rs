@@ -31,8 +31,10 @@
 mod emit;
 mod error;
 mod js_block;
+mod js_list;
+mod js_quoted;
+mod mend;
 mod node;
-mod quoted;
 mod read;
 mod scalar;
 #[cfg(test)]

@@ -10,8 +10,10 @@ use granit_parser::{Event, Parser, ScalarStyle, Span as Place, StructureStyle};
 
 use super::error::{Problem, YamlError};
 use super::js_block::{self, Parent};
+use super::js_list::{self, Open};
+use super::js_quoted;
+use super::mend;
 use super::node::{Document, Entry, Map, Node, Span, Style, Value};
-use super::quoted;
 use super::scalar::{Scalar, Schema, integer_like};
 
 /// How deep values may nest. Manifests with CRDs reach about 40.
@@ -27,9 +29,7 @@ pub const MAX_NODES_FROM_ALIASES: usize = 250_000;
 pub fn read(text: &str, file: &str, schema: Schema) -> Result<Vec<Document>, YamlError> {
     refuse_control_characters(text, file)?;
     match read_events(text, file, schema) {
-        Err(error) if error.message() == quoted::REFUSAL => {
-            quoted::mend(text, error, &|mended| read_events(mended, file, schema))
-        }
+        Err(error) => mend::mend(text, error, schema, &|mended| read_events(mended, file, schema)),
         result => result,
     }
 }
@@ -134,6 +134,7 @@ struct Built {
     node: Node,
     size: usize,
     height: usize,
+    open: Open,
 }
 
 impl<'t> Reader<'t> {
@@ -218,6 +219,9 @@ impl<'t> Reader<'t> {
                     Schema::JsYaml3 if block => {
                         js_block::read(self.text, self.before, self.parent).map_or(text, Cow::Owned)
                     }
+                    Schema::JsYaml3 if !plain => {
+                        js_quoted::read(span.text(self.text)).map_or(text, Cow::Owned)
+                    }
                     Schema::JsYaml3 | Schema::Kubernetes | Schema::Core => text,
                 };
                 let scalar = match &tag {
@@ -240,7 +244,7 @@ impl<'t> Reader<'t> {
                     ScalarStyle::Literal | ScalarStyle::Folded => Style::Block,
                 };
                 let node = Node { value: Value::Scalar(scalar), span, style };
-                (Built { node, size: 1, height: 0 }, anchor)
+                (Built { node, size: 1, height: 0, open: None }, anchor)
             }
             Event::SequenceStart(style, anchor, _) => (self.list(span, shape(style), depth)?, anchor),
             Event::MappingStart(style, anchor, _) => (self.map(span, shape(style), depth)?, anchor),
@@ -269,11 +273,12 @@ impl<'t> Reader<'t> {
             return Err(self.error(span, Problem::Bomb));
         }
         self.expanded = expanded;
-        Ok(Built { node: anchor.node.clone(), size: anchor.size, height: anchor.depth })
+        Ok(Built { node: anchor.node.clone(), size: anchor.size, height: anchor.depth, open: None })
     }
 
     fn list(&mut self, mut span: Span, style: Style, depth: usize) -> Result<Built, YamlError> {
-        let (mut list, mut size, mut height) = (Vec::new(), 1, 0);
+        let (mut list, mut size, mut height, mut open) = (Vec::<Node>::new(), 1, 0, Open::None);
+        let swallows = self.schema == Schema::JsYaml3 && style == Style::Block;
         loop {
             let (event, place) = self.must_next()?;
             if event == Event::SequenceEnd {
@@ -281,17 +286,30 @@ impl<'t> Reader<'t> {
                 break;
             }
             self.parent = Parent::List;
+            let empty = swallows && place.is_empty() && matches!(&event, Event::Scalar(_, ScalarStyle::Plain, 0, None));
             let built = self.node(event, place, depth + 1)?;
             size += built.size;
-            height = height.max(built.height + 1);
-            list.push(built.node);
+            let into = open.unwrap_or(0);
+            if depth + into + 1 + built.height > MAX_DEPTH {
+                return Err(self.error(&built.node.span, Problem::TooDeep));
+            }
+            height = height.max(into + 1 + built.height);
+            open = match swallows {
+                true if empty => Some(into),
+                true => built.open.map(|levels| into + 1 + levels),
+                false => None,
+            };
+            match list.last_mut() {
+                Some(last) if into > 0 => js_list::feed(last, into - 1, built.node),
+                Some(_) | None => list.push(built.node),
+            }
         }
-        Ok(Built { node: Node { value: Value::List(list), span, style }, size, height })
+        Ok(Built { node: Node { value: Value::List(list), span, style }, size, height, open })
     }
 
     fn map(&mut self, mut span: Span, style: Style, depth: usize) -> Result<Built, YamlError> {
         let mut pairs = Pairs::default();
-        let (mut size, mut height) = (1, 0);
+        let (mut size, mut height, mut open) = (1, 0, Open::None);
         loop {
             let (event, place) = self.must_next()?;
             if event == Event::MappingEnd {
@@ -314,6 +332,7 @@ impl<'t> Reader<'t> {
             let value = self.node(event, place, depth + 1)?;
             size += value.size + 1;
             height = height.max(value.height + 1);
+            open = value.open.filter(|_| !merge && style == Style::Block).map(|levels| levels + 1);
             if merge {
                 self.merge(&mut pairs, value.node)?;
             } else {
@@ -324,7 +343,7 @@ impl<'t> Reader<'t> {
         if self.schema == Schema::JsYaml3 {
             integer_keys_first(&mut entries);
         }
-        Ok(Built { node: Node { value: Value::Map(Map { entries }), span, style }, size, height })
+        Ok(Built { node: Node { value: Value::Map(Map { entries }), span, style }, size, height, open })
     }
 
     /// Whether a tab is part of the indentation of the line at `offset`.
