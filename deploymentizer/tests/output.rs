@@ -249,3 +249,25 @@ fn a_cluster_renders_the_same_alone_and_among_others() {
     assert_eq!(together.stdout, alone);
     assert!(alone.contains("# none c3"), "{alone}");
 }
+
+#[test]
+fn a_resource_that_may_fail_is_left_out_and_what_it_had_before_stays() {
+    let repository = Repository::new();
+    repository.append("base-cluster.yaml", "  settings: {file: settings.yaml}\n");
+    repository
+        .write("resources/settings.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\n");
+    repository.run(&["--cluster-name", "eu"]).success();
+    repository.replace("base-cluster.yaml", "  branch: main", "  branch: main\n  allowFailure: true");
+    repository.replace("base-cluster.yaml", "shop/cart", "shop/crat");
+    repository.append("resources/settings.yaml", "data: {a: b}\n");
+    let answer = repository.run(&[]).success();
+    insta::assert_snapshot!(answer.to_string());
+    assert_eq!(
+        repository.files(),
+        ["eu/cart-svc.yaml", "eu/cart.yaml", "eu/settings.yaml", "us/settings.yaml"]
+    );
+    assert!(repository.generated("eu/settings.yaml").ends_with("data: {a: b}\n"));
+    repository.replace("base-cluster.yaml", "  cart:\n", "  cart:\n    disable: true\n");
+    repository.run(&[]).success();
+    assert_eq!(repository.files(), ["eu/settings.yaml", "us/settings.yaml"]);
+}

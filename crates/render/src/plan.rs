@@ -1,6 +1,6 @@
 //! From a repository to the files of each cluster: pure once the layers are read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use globset::GlobMatcher;
@@ -65,6 +65,8 @@ pub struct Rendered {
     pub files: Vec<OutputFile>,
     /// Things to tell the user.
     pub warnings: Vec<Problem>,
+    /// The resources that failed and may (`allowFailure`): what an earlier run wrote for them should stay.
+    pub failed: BTreeSet<Arc<str>>,
 }
 
 /// Renders the clusters of one repository. Shared between threads.
@@ -194,8 +196,12 @@ impl Renderer {
             problems.into_iter().map(|problem| problem.in_cluster(&cluster.name)).collect()
         };
         let merged = self.repository.merged(cluster, &mut ()).map_err(|problem| in_cluster(vec![problem]))?;
-        let mut rendered =
-            Rendered { cluster: cluster.name.clone(), files: Vec::new(), warnings: Vec::new() };
+        let mut rendered = Rendered {
+            cluster: cluster.name.clone(),
+            files: Vec::new(),
+            warnings: Vec::new(),
+            failed: BTreeSet::new(),
+        };
         let mut problems = Vec::new();
         let metadata = merged.definition.get("metadata");
         if let Some(disable) = metadata.and_then(|metadata| metadata.get("disable")) {
@@ -226,11 +232,14 @@ impl Renderer {
                     problem
                 });
                 match allows_failure(&merged.definition) || allows_failure(&definition) {
-                    true => rendered.warnings.extend(found.map(|mut problem| {
-                        problem.message =
-                            format!("resource `{name}` is left out where it failed: {}", problem.message);
-                        problem
-                    })),
+                    true => {
+                        rendered.failed.insert(name.clone());
+                        rendered.warnings.extend(found.map(|mut problem| {
+                            problem.message =
+                                format!("resource `{name}` is left out where it failed: {}", problem.message);
+                            problem
+                        }));
+                    }
                     false => problems.extend(found),
                 }
             }

@@ -88,11 +88,17 @@ impl<'a> Options<'a> {
 
     /// A whole number of at least 1.
     pub(crate) fn count(&mut self, key: &str, default: u64) -> Result<u64, Problem> {
+        match self.count_or_none(key, default)? {
+            0 => Err(self.wrong(key, "a whole number above 0")),
+            count => Ok(count),
+        }
+    }
+
+    /// A whole number, 0 included.
+    pub(crate) fn count_or_none(&mut self, key: &str, default: u64) -> Result<u64, Problem> {
         match self.left.remove(key) {
             None | Some(serde_json::Value::Null) => Ok(default),
-            Some(value) => {
-                value.as_u64().filter(|&n| n > 0).ok_or_else(|| self.wrong(key, "a whole number above 0"))
-            }
+            Some(value) => value.as_u64().ok_or_else(|| self.wrong(key, "a whole number")),
         }
     }
 

@@ -18,9 +18,11 @@ pub(super) fn feed(node: &mut Node, levels: usize, item: Node) {
     let below = match &mut node.value {
         Value::List(list) if levels == 0 => return list.push(item),
         Value::List(list) => list.last_mut(),
-        Value::Map(map) => {
-            map.entries.iter_mut().max_by_key(|entry| entry.key_span.bytes.start).map(|entry| &mut entry.value)
-        }
+        Value::Map(map) => map
+            .entries
+            .iter_mut()
+            .max_by_key(|entry| entry.key_span.bytes.start)
+            .map(|entry| &mut entry.value),
         Value::Scalar(_) => None,
     };
     if let Some(below) = below {

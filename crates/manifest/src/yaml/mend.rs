@@ -114,7 +114,9 @@ fn correct(span: &mut Span, mended: &str, inserted: &[(usize, usize)]) {
     let start = span.bytes.start;
     let on_line: usize = inserted
         .iter()
-        .filter(|&&(at, _)| at < start && mended.get(at..start).is_some_and(|between| !between.contains('\n')))
+        .filter(|&&(at, _)| {
+            at < start && mended.get(at..start).is_some_and(|between| !between.contains('\n'))
+        })
         .map(|&(_, count)| count)
         .sum();
     span.column = span.column.saturating_sub(on_line as u32).max(1);

@@ -286,7 +286,9 @@ impl<'t> Reader<'t> {
                 break;
             }
             self.parent = Parent::List;
-            let empty = swallows && place.is_empty() && matches!(&event, Event::Scalar(_, ScalarStyle::Plain, 0, None));
+            let empty = swallows
+                && place.is_empty()
+                && matches!(&event, Event::Scalar(_, ScalarStyle::Plain, 0, None));
             let built = self.node(event, place, depth + 1)?;
             size += built.size;
             let into = open.unwrap_or(0);

@@ -297,6 +297,13 @@ impl<'a, V: Data<'a>> Found<V> {
     }
 }
 
+/// JavaScript's `String(value)`, but nothing for `null`.
+pub(crate) fn text<'a, V: Data<'a>>(value: V) -> String {
+    let mut out = String::new();
+    print(value, &mut out);
+    out
+}
+
 fn print<'a, V: Data<'a>>(value: V, out: &mut String) {
     match value.shape() {
         Shape::Null => {}

@@ -27,6 +27,7 @@ mod parse;
 mod template;
 
 pub use data::{Data, Shape};
+pub(crate) use lookup::text;
 pub use lookup::{Found, Name};
 pub use parse::{ParseError, Position};
 pub(crate) use template::escape_from;

@@ -43,7 +43,7 @@ impl HttpProvider {
         let url = options.text("apiUrl")?;
         let url = options.required("apiUrl", variable("ENVAPI_URL").or(url))?;
         let timeout = Duration::from_secs(options.count("timeoutSeconds", 15)?);
-        let retries = options.count("retries", 2)?;
+        let retries = options.count_or_none("retries", 2)?;
         let secret = options.flag("secret", true)?;
         options.flag("supportFallback", false)?;
         options.done(&["apiUrl", "timeoutSeconds", "retries", "secret"])?;
@@ -105,11 +105,31 @@ impl HttpProvider {
         }
         let mut answer = Map::default();
         answer.set("env", Node::new(Value::List(List { items, named: Vec::new() }), public));
-        if let Some(branch) = json.get("branch").filter(|branch| branch.is_string()) {
-            answer.set("branch", Node::from_json(branch, public));
-        }
         Ok(Node::new(Value::Map(answer), public))
     }
+}
+
+/// The body as kit sent it: no `environment` where the cluster's `metadata` has none, and metadata as text but for what
+/// is false in JavaScript.
+fn request(ask: &Ask<'_>, service: &str) -> serde_json::Value {
+    let metadata = ask.merged.definition.get("metadata").and_then(|metadata| metadata.as_map());
+    let metadata = metadata.into_iter().flat_map(|metadata| &metadata.entries);
+    let mut texts = serde_json::Map::new();
+    let mut request = serde_json::Map::new();
+    for entry in metadata {
+        let text = match entry.value.is_truthy() {
+            true => crate::mustache::text(&*entry.value).into(),
+            false => entry.value.to_json(),
+        };
+        texts.insert(entry.key.to_string(), text);
+        if &*entry.key == "environment" {
+            request.insert("environment".to_owned(), entry.value.to_json());
+        }
+    }
+    request.insert("cluster".to_owned(), (&*ask.merged.cluster.name).into());
+    request.insert("metadata".to_owned(), texts.into());
+    request.insert("service".to_owned(), service.into());
+    request.into()
 }
 
 impl Provider for HttpProvider {
@@ -117,15 +137,7 @@ impl Provider for HttpProvider {
         let service = ask.container.get("annotations").and_then(|annotations| annotations.get(ANNOTATION));
         let Some(service) = service.filter(|service| service.is_truthy()) else { return Ok(None) };
         let service = service.to_text();
-        let metadata =
-            ask.merged.definition.get("metadata").map(|metadata| metadata.to_json()).unwrap_or_default();
-        let environment = metadata.get("environment").or_else(|| metadata.get("type")).cloned();
-        let request = serde_json::json!({
-            "environment": environment,
-            "cluster": &*ask.merged.cluster.name,
-            "metadata": metadata.to_string(),
-            "service": service,
-        });
+        let request = request(ask, &service);
         let slot = {
             let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
             answers.entry(request.to_string()).or_default().clone()
