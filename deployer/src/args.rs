@@ -152,8 +152,16 @@ pub(crate) struct ReachArgs {
     /// The cluster that this process runs in, under this name, by the pod's service account.
     #[arg(long, env = "KIT_IN_CLUSTER", value_name = "NAME")]
     pub(crate) in_cluster: Option<String>,
+    /// Directory of that service account, where it is mounted elsewhere.
+    #[arg(
+        long,
+        env = "KIT_SERVICE_ACCOUNT_DIR",
+        default_value = "/var/run/secrets/kubernetes.io/serviceaccount",
+        value_name = "DIR"
+    )]
+    pub(crate) service_account_dir: PathBuf,
     /// Only these clusters: names or globs, repeated or separated by commas.
-    #[arg(long, env = "KIT_CLUSTER", value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, env = "KIT_CLUSTER", value_name = "NAME")]
     pub(crate) cluster: Vec<String>,
     /// Only the clusters that a JSON document lists, as `deploymentizer --output json` prints it; `-` is stdin.
     #[arg(long, env = "KIT_CLUSTERS_FROM", value_name = "FILE")]
@@ -234,7 +242,8 @@ pub(crate) struct DeployArgs {
     /// Only manifests with these labels: `app=api,tier in (web, edge),!canary`.
     #[arg(short = 'l', long, env = "SELECTOR", value_name = "SELECTOR", help_heading = "Manifests")]
     pub(crate) selector: Option<String>,
-    /// The resource that is deployed: becomes the labels `resource` and `app.kubernetes.io/name` where they are not set.
+    /// Only this resource of the layers, by what deploymentizer has recorded of each file or by the label `resource`; what has
+    /// neither counts as this one. Becomes the labels `resource` and `app.kubernetes.io/name` where they are not set.
     #[arg(long, env = "RESOURCE", value_name = "NAME", help_heading = "Manifests")]
     pub(crate) resource: Option<String>,
     /// Go on where a kubeconfig has no manifests, or manifests have no kubeconfig.

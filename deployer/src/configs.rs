@@ -31,7 +31,14 @@ pub(crate) fn targets(reach: &ReachArgs) -> Result<Vec<Target>, Failure> {
         (None, Some(_)) => Vec::new(),
     };
     if let Some(name) = &reach.in_cluster {
-        targets.push(in_cluster(name)?);
+        let pod = in_cluster(name, &reach.service_account_dir)?;
+        if let Some(other) = targets.iter().find(|other| other.name == pod.name) {
+            return Err(Failure::invalid(
+                Problem::new(format!("`--in-cluster` gives a name that a kubeconfig has: `{name}`"))
+                    .hint(format!("give it another one, or leave out {}", other.origin())),
+            ));
+        }
+        targets.push(pod);
         targets.sort_by(|a, b| a.name.cmp(&b.name));
     }
     let filter = ClusterFilter::new(&reach.cluster)?;
@@ -41,14 +48,13 @@ pub(crate) fn targets(reach: &ReachArgs) -> Result<Vec<Target>, Failure> {
     Ok(targets)
 }
 
-fn in_cluster(name: &str) -> Result<Target, Failure> {
+fn in_cluster(name: &str, mount: &Path) -> Result<Target, Failure> {
     let invalid = |error: &(dyn std::error::Error + 'static), hint| {
         Failure::invalid(Problem::from_error(error).maybe_hint(hint))
     };
     let name: ClusterName = name.parse().map_err(|error| invalid(&error, None))?;
     let host = std::env::var("KUBERNETES_SERVICE_HOST").ok();
     let port = std::env::var("KUBERNETES_SERVICE_PORT").ok();
-    let mount = Path::new("/var/run/secrets/kubernetes.io/serviceaccount");
     Target::in_cluster(name, host.as_deref(), port.as_deref(), mount)
         .map_err(|error| invalid(&error, error.hint()))
 }
@@ -63,7 +69,8 @@ impl ClusterFilter {
     pub(crate) fn new(patterns: &[String]) -> Result<Self, Failure> {
         let mut set = GlobSetBuilder::new();
         let mut globs = Vec::new();
-        for pattern in patterns.iter().map(|pattern| pattern.trim()).filter(|pattern| !pattern.is_empty()) {
+        let patterns = patterns.iter().flat_map(|text| split(text)).map(str::trim);
+        for pattern in patterns.filter(|pattern| !pattern.is_empty()) {
             let glob = Glob::new(pattern).map_err(|error| {
                 Failure::invalid(
                     Problem::from_error(&error)
@@ -100,6 +107,19 @@ impl ClusterFilter {
             .collect();
         if problems.is_empty() { Ok(()) } else { Err(Failure::all(cli::Exit::Invalid, problems)) }
     }
+}
+
+/// What commas separate; those inside of `{a,b}` belong to a glob.
+fn split(text: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0;
+    text.split(move |c| {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        c == ',' && depth <= 0
+    })
 }
 
 /// The name that differs least, if it differs little.

@@ -55,9 +55,11 @@ pub(crate) async fn deploy(
 async fn one(fleet: &Arc<Fleet>, target: &Target, events: UnboundedSender<Event>) -> ClusterOutcome {
     let events = Events::new(target.name.clone(), events);
     let (reader, name) = (fleet.clone(), target.name.clone());
+    let run = Run { mask: fleet.run.mask.with_same_key(), ..fleet.run.clone() };
+    let mask = run.mask.clone();
     let objects = tokio::task::spawn_blocking(move || {
         let secrets = reader.manifests.secrets(&name).unwrap_or_default();
-        reader.run.mask.learn_values(secrets.iter().map(String::as_str));
+        mask.learn_values(secrets.iter().map(String::as_str));
         reader.manifests.load(&name)
     })
     .await;
@@ -73,7 +75,7 @@ async fn one(fleet: &Arc<Fleet>, target: &Target, events: UnboundedSender<Event>
         }
         Err(error) => return failed(target.name.clone(), Trouble::new(error.to_string())),
     };
-    rollout::deploy(target, &objects, &fleet.options, &fleet.plugins, &fleet.run, events).await
+    rollout::deploy(target, &objects, &fleet.options, &fleet.plugins, &run, events).await
 }
 
 fn failed(cluster: manifest::ClusterName, trouble: Trouble) -> ClusterOutcome {

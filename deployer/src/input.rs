@@ -1,13 +1,14 @@
 //! The manifests of a fleet: everything is parsed and checked before the first connection, and nothing of it is kept; a cluster's
 //! objects are read again when its turn comes, so that memory grows with what is in flight.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cli::{Exit, Failure, Problem};
 use cluster::connect::Target;
-use manifest::index::IndexError;
+use manifest::index::{Index, IndexError};
 use manifest::{ClusterName, LoadError, Object, Selector};
 
 /// Where the manifests are and which of them are meant.
@@ -16,6 +17,8 @@ pub(crate) struct Manifests {
     pub(crate) dir: PathBuf,
     pub(crate) namespaces: Option<PathBuf>,
     pub(crate) selector: Selector,
+    /// `--resource`.
+    pub(crate) resource: Option<String>,
 }
 
 impl Manifests {
@@ -24,10 +27,17 @@ impl Manifests {
         let mut objects = Vec::new();
         let mut errors = Vec::new();
         let namespaces = self.namespaces.as_ref().map(|dir| dir.join(cluster.as_str()));
-        let dirs = [namespaces, Some(self.dir.join(cluster.as_str()))];
-        for dir in dirs.into_iter().flatten().filter(|dir| dir.is_dir()) {
+        let own = self.dir.join(cluster.as_str());
+        // The namespaces are there for whatever is chosen.
+        let dirs = [(namespaces, false), (Some(own.clone()), true)];
+        let dirs = dirs.into_iter().filter_map(|(dir, choose)| Some((dir?, choose)));
+        for (dir, choose) in dirs.filter(|(dir, _)| dir.is_dir()) {
             match manifest::load_dir(&dir) {
-                Ok(found) => {
+                Ok(mut found) => {
+                    if choose {
+                        let files = self.resources_of_files(&own);
+                        found.retain(|object| self.chooses(object, &own, &files));
+                    }
                     for object in found {
                         let same =
                             objects.iter().find(|other: &&Object| other.reference() == object.reference());
@@ -49,8 +59,28 @@ impl Manifests {
         if !errors.is_empty() {
             return Err(errors);
         }
-        objects.retain(|object| self.selector.matches(object.labels()));
         Ok(objects)
+    }
+
+    /// The resource of each file that deploymentizer wrote; nothing where that is not asked for. An index that cannot be read is
+    /// reported with the secrets.
+    fn resources_of_files(&self, dir: &Path) -> BTreeMap<String, String> {
+        if self.resource.is_none() {
+            return BTreeMap::new();
+        }
+        let files = Index::read(dir).ok().flatten().map(|index| index.files).unwrap_or_default();
+        files.into_iter().map(|(file, entry)| (file, entry.resource)).collect()
+    }
+
+    /// Whether `--selector` and `--resource` take an object.
+    fn chooses(&self, object: &Object, dir: &Path, files: &BTreeMap<String, String>) -> bool {
+        let of_resource = self.resource.as_ref().is_none_or(|wanted| {
+            let file = Path::new(&*object.place.file).strip_prefix(dir).unwrap_or(Path::new(""));
+            let recorded = files.get(&*file.to_string_lossy()).map(String::as_str);
+            let labelled = || object.labels()?.get("resource")?.as_str();
+            recorded.or_else(labelled).is_none_or(|resource| resource == wanted)
+        });
+        of_resource && self.selector.matches(object.labels())
     }
 
     /// The values that deploymentizer has marked secret.
@@ -62,12 +92,14 @@ impl Manifests {
     pub(crate) fn check(&self, targets: &[Target]) -> Result<(), Failure> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let share = targets.len().div_ceil(cores).max(1);
+        let chosen = AtomicBool::new(false);
         let problems: Vec<Problem> = std::thread::scope(|scope| {
+            let chosen = &chosen;
             let workers: Vec<_> = targets
                 .chunks(share)
                 .map(|share| {
                     scope.spawn(move || {
-                        share.iter().flat_map(|target| self.problems(target)).collect::<Vec<_>>()
+                        share.iter().flat_map(|target| self.problems(target, chosen)).collect::<Vec<_>>()
                     })
                 })
                 .collect();
@@ -80,12 +112,44 @@ impl Manifests {
                 })
                 .collect()
         });
-        if problems.is_empty() { Ok(()) } else { Err(Failure::all(Exit::Invalid, problems)) }
+        if !problems.is_empty() {
+            return Err(Failure::all(Exit::Invalid, problems));
+        }
+        if chosen.into_inner() { Ok(()) } else { self.nothing_chosen(targets) }
     }
 
-    fn problems(&self, target: &Target) -> Vec<Problem> {
+    /// A filter that takes nothing on any cluster is a mistake; manifests that are empty are not.
+    fn nothing_chosen(&self, targets: &[Target]) -> Result<(), Failure> {
+        let problem = match &self.resource {
+            Some(resource) => {
+                let files = targets
+                    .iter()
+                    .flat_map(|target| self.resources_of_files(&self.dir.join(target.name.as_str())));
+                let known: BTreeSet<String> = files.map(|(_, resource)| resource).collect();
+                let known: Vec<String> = known.into_iter().map(|name| format!("`{name}`")).collect();
+                Problem::new(format!("no cluster has manifests of this resource: `{resource}`")).hint(
+                    match known.is_empty() {
+                        true => "it is the label `resource`, or what deploymentizer records".to_owned(),
+                        false => format!("there are {}", known.join(", ")),
+                    },
+                )
+            }
+            None if self.selector.is_empty() => return Ok(()),
+            None => Problem::new(format!("no manifest has such labels: `--selector {}`", self.selector))
+                .hint(format!("grep -rA5 labels: {}", self.dir.display())),
+        };
+        Err(Failure::invalid(problem))
+    }
+
+    fn problems(&self, target: &Target, chosen: &AtomicBool) -> Vec<Problem> {
+        let own = self.dir.join(target.name.as_str());
         let mut problems = match self.load(&target.name) {
-            Ok(_) => Vec::new(),
+            Ok(objects) => {
+                if objects.iter().any(|object| Path::new(&*object.place.file).starts_with(&own)) {
+                    chosen.store(true, Ordering::Relaxed);
+                }
+                Vec::new()
+            }
             Err(errors) => errors.iter().map(problem).collect(),
         };
         // An index that cannot be read would leave secrets unmasked.

@@ -187,7 +187,8 @@ pub(crate) fn load(args: &DeployArgs) -> Result<(Vec<Target>, Manifests), Failur
     };
     let targets: Vec<Target> = targets.into_iter().filter(|target| wanted(&target.name)).collect();
     let targets = input::pair(targets, &dir, wanted, args.allow_missing)?;
-    Ok((targets, Manifests { dir, namespaces: args.namespaces_dir.clone(), selector }))
+    let resource = args.resource.clone().filter(|name| !name.is_empty());
+    Ok((targets, Manifests { dir, namespaces: args.namespaces_dir.clone(), selector, resource }))
 }
 
 pub(crate) async fn act(
@@ -274,6 +275,7 @@ pub(crate) fn rollout_options(args: &DeployArgs) -> Result<RolloutOptions, Failu
         timeout: args.reach.timeout,
         cluster_concurrency: usize::from(args.reach.cluster_concurrency),
         job_history: change.job_history,
+        keep_plan: change.plan_out.is_some(),
         salt: approved.as_ref().map_or_else(planfile::salt, |plan| plan.salt.clone()),
         approved,
     })
@@ -347,7 +349,7 @@ async fn compare(status: &StatusArgs, deploy: &DeployArgs, targets: &[Target]) -
     )?;
     let targets: Vec<Target> =
         targets.iter().filter(|target| dir.join(target.name.as_str()).is_dir()).cloned().collect();
-    let manifests = Manifests { dir, namespaces: None, selector };
+    let manifests = Manifests { dir, namespaces: None, selector, resource: None };
     manifests.check(&targets)?;
     let options = RolloutOptions {
         connect: connect_options(&status.reach),

@@ -57,6 +57,7 @@ fn options() -> RolloutOptions {
         timeout: LIMIT,
         cluster_concurrency: 8,
         job_history: 3,
+        keep_plan: false,
         salt: String::new(),
         approved: None,
     }

@@ -7,6 +7,8 @@ use manifest::{ClusterName, ObjectRef};
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::plan::Mask;
+
 /// Something that happened on one cluster.
 #[derive(Clone, Debug, Serialize)]
 pub struct Event {
@@ -104,17 +106,24 @@ pub struct Events {
     to: Option<UnboundedSender<Event>>,
     /// Warnings so far: they are part of the outcome too.
     warnings: Arc<Mutex<Vec<String>>>,
+    mask: Option<Mask>,
 }
 
 impl Events {
     /// Events of `cluster`, sent to `to`.
     pub fn new(cluster: ClusterName, to: UnboundedSender<Event>) -> Self {
-        Self { cluster, to: Some(to), warnings: Arc::default() }
+        Self { cluster, to: Some(to), warnings: Arc::default(), mask: None }
     }
 
     /// Nobody listens.
     pub fn unheard(cluster: ClusterName) -> Self {
-        Self { cluster, to: None, warnings: Arc::default() }
+        Self { cluster, to: None, warnings: Arc::default(), mask: None }
+    }
+
+    /// The same, with the secrets that `mask` knows hidden from what a server says while its requests are retried.
+    #[must_use]
+    pub fn hiding(self, mask: Mask) -> Self {
+        Self { mask: Some(mask), ..self }
     }
 
     /// The warnings so far, sorted.
@@ -125,7 +134,10 @@ impl Events {
     }
 
     /// Tells that something happened. A listener that has gone is no reason to stop.
-    pub fn emit(&self, what: Happening) {
+    pub fn emit(&self, mut what: Happening) {
+        if let (Happening::Retrying { because, .. }, Some(mask)) = (&mut what, &self.mask) {
+            *because = mask.text(because);
+        }
         if let Happening::Warning { object, text } = &what {
             let text = match object {
                 Some(object) => format!("{object}: {text}"),

@@ -37,6 +37,11 @@ impl Live {
         self.objects.get(&wanted.resource)?.get(&key_of(wanted))
     }
 
+    /// The live form of `wanted`, which is not needed here any more.
+    pub(crate) fn take(&mut self, wanted: &Wanted) -> Option<Value> {
+        self.objects.get_mut(&wanted.resource)?.remove(&key_of(wanted))
+    }
+
     /// Everything that was read of a kind, also what is not wanted.
     pub(crate) fn of(&self, resource: &Resource) -> impl Iterator<Item = &Value> {
         self.objects.get(resource).into_iter().flat_map(BTreeMap::values)

@@ -1,5 +1,6 @@
 //! Making the plan of one cluster: discovery, what is there, dry runs where reading does not decide.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::BoxFuture;
@@ -16,8 +17,8 @@ use crate::live::{self, Live};
 use crate::order;
 use crate::outcome::Trouble;
 use crate::plan::{
-    Action, Conclusion, DEPENDENCY_SELECTOR, Decision, Deletion, Mask, ORIGINAL_NAME, Plan, PlannedObject,
-    Unplanned, Wanted, changes, conclude, decide, give_up, predecessors, refused,
+    Action, Change, Conclusion, DEPENDENCY_SELECTOR, Decision, Deletion, Mask, ORIGINAL_NAME, Plan,
+    PlannedObject, Unplanned, Wanted, changes, conclude, decide, give_up, predecessors, refused,
 };
 use crate::rollout::{RolloutOptions, Run};
 
@@ -63,35 +64,34 @@ pub(crate) async fn plan(
         }
     }
     let deletions = old_jobs(&wanted, &live, options);
-    let mut planned = relate(wanted, &live, &own_kinds)?;
-    let new_namespaces: BTreeSet<String> = planned
+    let mut planned = relate(wanted, live, &own_kinds)?;
+    for object in planned.iter_mut().filter(|object| !matches!(object.action, Action::Refuse { .. })) {
+        object.action = match decide(&object.wanted, object.live.as_ref(), &options.plan) {
+            Decision::Settled(action) => action,
+            Decision::Ask => Action::Configure,
+        };
+    }
+    let new_namespaces: BTreeSet<&str> = planned
         .iter()
         .filter(|object| object.wanted.resource.kind == "Namespace" && object.live.is_none())
-        .map(|object| object.wanted.object.name.clone())
+        .map(|object| object.wanted.object.name.as_str())
         .collect();
-
-    let mut asked: Vec<(usize, PlannedObject)> = Vec::new();
+    let mut questions: Vec<BoxFuture<'_, (usize, Asked)>> = Vec::new();
     for (index, object) in planned.iter().enumerate() {
-        let mut object = object.clone();
-        match decide(&object.wanted, object.live.as_ref(), &options.plan) {
-            Decision::Settled(action) => object.action = action,
-            Decision::Ask => object.action = Action::Configure,
+        let namespace = object.wanted.object.namespace.as_deref();
+        let new_scope =
+            namespace.is_some_and(|ns| new_namespaces.contains(ns)) || own_kinds.is_absent(&object.wanted);
+        if matches!(object.action, Action::Create | Action::Configure) {
+            let question = ask(connection, object, new_scope, options, &run.mask);
+            questions.push(question.map(move |asked| (index, asked)).boxed());
         }
-        asked.push((index, object));
     }
-    let mut questions: Vec<BoxFuture<'_, (usize, PlannedObject)>> = Vec::new();
-    for (index, object) in asked {
-        let new_scope = object.wanted.object.namespace.as_ref().is_some_and(|ns| new_namespaces.contains(ns))
-            || own_kinds.is_absent(&object.wanted);
-        questions.push(
-            async move { (index, ask(connection, object, new_scope, options, &run.mask).await) }.boxed(),
-        );
+    let asked: Vec<(usize, Asked)> =
+        stream::iter(questions).buffer_unordered(options.cluster_concurrency).collect().await;
+    for (index, Asked { action, changes, force }) in asked {
+        let object = &mut planned[index];
+        (object.action, object.changes, object.force) = (action, changes, force);
     }
-    let mut answers = stream::iter(questions).buffer_unordered(options.cluster_concurrency);
-    while let Some((index, object)) = answers.next().await {
-        planned[index] = object;
-    }
-    drop(answers);
     Ok(Plan { objects: planned, unplanned, deletions })
 }
 
@@ -132,12 +132,23 @@ fn resolve(
     namespace: &str,
     options: &RolloutOptions,
 ) -> (Vec<Wanted>, Vec<Unplanned>) {
-    let (mut wanted, mut unplanned) = (Vec::new(), Vec::new());
+    let (mut wanted, mut unplanned): (Vec<Wanted>, Vec<Unplanned>) = (Vec::new(), Vec::new());
+    let mut places: BTreeMap<(String, ObjectRef), usize> = BTreeMap::new();
     for object in objects {
         let trouble = match discovery.lookup(object.api_version(), object.kind()) {
             Lookup::Served(resource) => {
-                wanted.push(Wanted::new(object, resource.clone(), namespace, &options.marks));
-                continue;
+                let new = Wanted::new(object, resource.clone(), namespace, &options.marks);
+                match places.entry((resource.group.clone(), bare(&new.object))) {
+                    Entry::Vacant(place) => {
+                        place.insert(wanted.len());
+                        wanted.push(new);
+                        continue;
+                    }
+                    // Only here it is known which namespace a manifest means that names none.
+                    Entry::Occupied(place) => Trouble::new("another manifest is of the same object")
+                        .because(format!("{} is at {} too", new.object, wanted[*place.get()].place))
+                        .hint(format!("the kubeconfig's namespace is `{namespace}`; remove one of the two")),
+                }
             }
             Lookup::OtherVersions(versions) => Trouble::new(format!(
                 "the cluster does not serve `{}` in `{}`, but in {}",
@@ -179,13 +190,23 @@ fn autoscaled(wanted: &[Wanted]) -> BTreeSet<ObjectRef> {
         .collect()
 }
 
-/// Fills in which objects need which.
-fn relate(wanted: Vec<Wanted>, live: &Live, own: &OwnKinds) -> Result<Vec<PlannedObject>, PlanError> {
+/// Fills in which objects need which, and what is there of each.
+fn relate(wanted: Vec<Wanted>, mut live: Live, own: &OwnKinds) -> Result<Vec<PlannedObject>, PlanError> {
     let index: BTreeMap<ObjectRef, usize> =
         wanted.iter().enumerate().map(|(index, object)| (bare(&object.object), index)).collect();
-    let mut planned = Vec::with_capacity(wanted.len());
     let mut edges: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+    let mut selectors = Vec::with_capacity(wanted.len());
     for (at, object) in wanted.iter().enumerate() {
+        let text = manifest::object::annotation(&object.value, DEPENDENCY_SELECTOR);
+        let selector = text.map(str::parse::<Selector>).transpose();
+        if let Ok(Some(selector)) = &selector {
+            let selected = wanted.iter().enumerate().filter(|(_, other)| selects(selector, object, other));
+            edges.insert(at, selected.map(|(index, _)| index).collect());
+        }
+        selectors.push(selector);
+    }
+    let mut planned = Vec::with_capacity(wanted.len());
+    for (at, (object, selector)) in wanted.into_iter().zip(selectors).enumerate() {
         let mut needs: BTreeSet<usize> =
             order::needs(&object.value).iter().filter_map(|need| index.get(need)).copied().collect();
         let kind = (object.resource.group.clone(), object.resource.kind.clone());
@@ -193,38 +214,25 @@ fn relate(wanted: Vec<Wanted>, live: &Live, own: &OwnKinds) -> Result<Vec<Planne
             needs.extend(index.get(&bare(crd)));
         }
         needs.remove(&at);
-        let mut action = Action::Create;
-        let mut after = None;
-        let mut after_objects = BTreeSet::new();
-        if let Some(text) = manifest::object::annotation(&object.value, DEPENDENCY_SELECTOR) {
-            match text.parse::<Selector>() {
-                Ok(selector) => {
-                    after_objects = wanted
-                        .iter()
-                        .enumerate()
-                        .filter(|(_, other)| selects(&selector, object, other))
-                        .map(|(index, _)| index)
-                        .collect();
-                    edges.insert(at, after_objects.clone());
-                    after = Some(selector);
-                }
-                Err(error) => {
-                    let trouble = Trouble::new(format!("`{DEPENDENCY_SELECTOR}` cannot be read"))
-                        .because(error.to_string());
-                    action = Action::Refuse { trouble };
-                }
+        let (after, action) = match selector {
+            Ok(after) => (after, Action::Create),
+            Err(error) => {
+                let trouble = Trouble::new(format!("`{DEPENDENCY_SELECTOR}` cannot be read"))
+                    .because(error.to_string());
+                (None, Action::Refuse { trouble })
             }
-        }
+        };
+        let live = live.take(&object);
         planned.push(PlannedObject {
-            live: live.get(object).cloned(),
-            migrate: live.get(object).is_some_and(|live| !predecessors(live).is_empty()),
-            wanted: object.clone(),
+            migrate: live.as_ref().is_some_and(|live| !predecessors(live).is_empty()),
+            live,
+            wanted: object,
             action,
             changes: Vec::new(),
             force: false,
             needs,
             after,
-            after_objects,
+            after_objects: edges.get(&at).cloned().unwrap_or_default(),
         });
     }
     match order::levels(planned.len(), &edges) {
@@ -248,46 +256,43 @@ fn selects(selector: &Selector, object: &Wanted, other: &Wanted) -> bool {
         && selector.matches(other.value["metadata"]["labels"].as_object())
 }
 
+/// What has come of asking.
+struct Asked {
+    action: Action,
+    changes: Vec<Change>,
+    force: bool,
+}
+
 /// Asks the server what the write would do, where that is not known yet.
 async fn ask(
     connection: &Connection,
-    mut object: PlannedObject,
+    object: &PlannedObject,
     new_scope: bool,
     options: &RolloutOptions,
     mask: &Mask,
-) -> PlannedObject {
-    match (&object.action, object.live.clone()) {
-        (Action::Create, None) => {
-            // A real deploy finds out by writing; a dry run, and a plan for review, ask.
-            if options.ask_before_create && !new_scope {
-                let answer =
-                    apply::apply(connection, &object.wanted, &object.wanted.value, false, Mode::DryRun).await;
-                if let Err(error) = answer {
-                    object.action = Action::Refuse { trouble: refused(&object.wanted, &error, mask) };
-                }
+) -> Asked {
+    let wanted = &object.wanted;
+    let Some(live) = &object.live else {
+        let mut action = Action::Create;
+        // A real deploy finds out by writing; a dry run, and a plan for review, ask.
+        if options.ask_before_create && !new_scope {
+            let answer = apply::apply(connection, wanted, &wanted.value, false, Mode::DryRun).await;
+            if let Err(error) = answer {
+                action = Action::Refuse { trouble: refused(wanted, &error, mask) };
             }
-            object.changes = changes(&Value::Null, &object.wanted.value, mask);
-            object
         }
-        (Action::Configure, Some(live)) => {
-            let asked = object.wanted.with_volatile_of(&live);
-            for force in [false, true] {
-                let answer = apply::apply(connection, &object.wanted, &asked, force, Mode::DryRun)
-                    .await
-                    .map(|reply| reply.value);
-                match conclude(&object.wanted, &live, &answer, force, &options.plan, mask) {
-                    Conclusion::Settled { action, changes, force } => {
-                        object.action = action;
-                        object.changes = changes;
-                        object.force = force;
-                        break;
-                    }
-                    Conclusion::AskWithForce => {}
-                }
-            }
-            object
+        return Asked { action, changes: changes(&Value::Null, &wanted.value, mask), force: false };
+    };
+    let asked = wanted.with_volatile_of(live);
+    let mut force = false;
+    loop {
+        let answer = apply::apply(connection, wanted, &asked, force, Mode::DryRun).await;
+        let answer = answer.map(|reply| reply.value);
+        match conclude(wanted, live, &answer, force, &options.plan, mask) {
+            Conclusion::Settled { action, changes, force } => return Asked { action, changes, force },
+            // Only an answer without force asks for it.
+            Conclusion::AskWithForce => force = true,
         }
-        _ => object,
     }
 }
 

@@ -75,6 +75,8 @@ pub struct RolloutOptions {
     pub cluster_concurrency: usize,
     /// Earlier runs of a Job that are kept.
     pub job_history: usize,
+    /// Whether the outcome carries the plan as a file holds it: its digests are expensive where there are secrets.
+    pub keep_plan: bool,
     /// Goes into the digests of a plan that is written to a file.
     pub salt: String,
     /// The plan that was reviewed: what differs from it is refused.
@@ -84,7 +86,7 @@ pub struct RolloutOptions {
 /// What the clusters of a run share.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Hides secrets.
+    /// Hides secrets. A fleet gives each cluster one [`Mask::with_same_key`]: every text is searched for all that it knows.
     pub mask: Mask,
     /// Whether to stop.
     pub stop: Stop,
@@ -102,6 +104,7 @@ pub async fn deploy(
     events: Events,
 ) -> ClusterOutcome {
     let started = Instant::now();
+    let events = events.hiding(run.mask.clone());
     events.emit(Happening::Started);
     let mut report = Report::new(target, started);
     if run.stop.is_set() {
@@ -125,12 +128,14 @@ pub async fn deploy(
     match planning::plan(&connection, objects, options, run).await {
         Ok(plan) => {
             report.plan(&plan);
-            let file = ClusterPlan::of(&target.name, target.server(), &plan, &options.salt);
-            if let Err(trouble) = approved(&file, options) {
-                report.refuse(trouble);
-                return report.finish(&events);
+            if options.keep_plan || options.approved.is_some() {
+                let file = ClusterPlan::of(&target.name, target.server(), &plan, &options.salt);
+                if let Err(trouble) = approved(&file, options) {
+                    report.refuse(trouble);
+                    return report.finish(&events);
+                }
+                report.outcome.plan = options.keep_plan.then_some(file);
             }
-            report.outcome.plan = Some(file);
             events.emit(Happening::Planned {
                 counts: Counts::of(plan.expected().iter().map(|(_, result)| result)),
             });

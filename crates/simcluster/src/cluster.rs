@@ -43,6 +43,8 @@ impl Default for Timing {
 pub(crate) struct State {
     pub store: Store,
     pub faults: Faults,
+    /// Discovery in one document is not offered, as by servers before 1.26.
+    pub old_discovery: bool,
     /// By pod uid.
     pub pods: HashMap<String, PodRun>,
     /// By object uid and reason: the name of the event and its count.
@@ -108,6 +110,7 @@ impl Cluster {
             state: Mutex::new(State {
                 store: Store::new(history, seed),
                 faults: Faults::default(),
+                old_discovery: false,
                 pods: HashMap::new(),
                 events: HashMap::new(),
                 next_pod_ip: 2,

@@ -101,7 +101,9 @@ pub(crate) fn answer(cluster: &Arc<Cluster>, request: &Request, route: Option<&R
 /// Paths that are not resources.
 fn document(state: &State, request: &Request) -> Answer {
     let path = request.path.trim_end_matches('/');
-    let aggregated = request.accept.contains("as=APIGroupDiscoveryList") && request.accept.contains("v=v2");
+    let aggregated = !state.old_discovery
+        && request.accept.contains("as=APIGroupDiscoveryList")
+        && request.accept.contains("v=v2");
     let found = match path {
         "/api" if aggregated => Some(discovery::aggregated(state, true)),
         "/apis" if aggregated => Some(discovery::aggregated(state, false)),

@@ -350,6 +350,13 @@ impl Inner {
         }
     }
 
+    /// Makes a cluster answer discovery as servers before Kubernetes 1.26 do: group by group only.
+    pub fn set_old_discovery(&self, name: &str) {
+        if let Some((cluster, _)) = self.get(name) {
+            cluster.lock().old_discovery = true;
+        }
+    }
+
     /// Ends all watches of a cluster.
     pub fn drop_watches(&self, name: &str) {
         if let Some((cluster, _)) = self.get(name) {

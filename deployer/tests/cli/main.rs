@@ -19,6 +19,8 @@ mod bad_input;
 mod bad_kubeconfig;
 mod credentials;
 mod deploy;
+mod proxy;
+mod reach;
 mod secrets;
 mod server;
 mod signals;

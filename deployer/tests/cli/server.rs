@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,6 +22,7 @@ pub(crate) struct Server {
     pub(crate) url: String,
     /// The CA that signed its certificate, as kubeconfigs carry it.
     pub(crate) ca: String,
+    requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
@@ -51,17 +52,30 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("https://127.0.0.1:{}", listener.local_addr().unwrap().port());
         let config = Arc::new(config);
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = requests.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let config = config.clone();
-                std::thread::spawn(move || answer(stream, config, status, body));
+                let (config, seen) = (config.clone(), seen.clone());
+                std::thread::spawn(move || answer(stream, config, status, body, &seen));
             }
         });
-        Self { url, ca: STANDARD.encode(ca_cert.pem()) }
+        Self { url, ca: STANDARD.encode(ca_cert.pem()), requests }
+    }
+
+    /// The requests so far: first line and headers of each.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
     }
 }
 
-fn answer(stream: std::net::TcpStream, config: Arc<rustls::ServerConfig>, status: &str, body: &str) {
+fn answer(
+    stream: std::net::TcpStream,
+    config: Arc<rustls::ServerConfig>,
+    status: &str,
+    body: &str,
+    seen: &Mutex<Vec<String>>,
+) {
     let connection = rustls::ServerConnection::new(config).unwrap();
     let mut tls = rustls::StreamOwned::new(connection, stream);
     let mut request = Vec::new();
@@ -72,6 +86,7 @@ fn answer(stream: std::net::TcpStream, config: Arc<rustls::ServerConfig>, status
             Ok(n) => request.extend_from_slice(&buffer[..n]),
         }
         if request.windows(4).any(|window| window == b"\r\n\r\n") {
+            seen.lock().unwrap().push(String::from_utf8_lossy(&request).into_owned());
             request.clear();
             let length = body.len();
             let head = format!(
