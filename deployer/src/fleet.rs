@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cli::bug;
 use cluster::connect::{Plugins, Target};
 use cluster::events::{Event, Events};
 use cluster::outcome::{ClusterOutcome, ClusterState, Counts, Trouble};
@@ -37,8 +38,10 @@ pub(crate) async fn deploy(
                 // A task of its own: clusters run on all cores, and a panic stays inside.
                 let task = tokio::spawn(async move { one(&fleet, &target, events).await });
                 let outcome = task.await.unwrap_or_else(|error| {
+                    let said =
+                        error.try_into_panic().map_or("cancelled", |payload| bug::message(payload.as_ref()));
                     let trouble = Trouble::new("this is a bug in deployer")
-                        .because(error.to_string())
+                        .because(said)
                         .hint("please report it with the output of `--debug`");
                     failed(name, trouble)
                 });
@@ -73,7 +76,10 @@ async fn one(fleet: &Arc<Fleet>, target: &Target, events: UnboundedSender<Event>
             }
             return failed(target.name.clone(), trouble);
         }
-        Err(error) => return failed(target.name.clone(), Trouble::new(error.to_string())),
+        Err(error) => {
+            let said = error.try_into_panic().map_or("cancelled", |payload| bug::message(payload.as_ref()));
+            return failed(target.name.clone(), Trouble::new("this is a bug in deployer").because(said));
+        }
     };
     rollout::deploy(target, &objects, &fleet.options, &fleet.plugins, &run, events).await
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::{Failure, Printer};
+use crate::{Failure, Printer, bug};
 
 /// What a program tells the shell. The numbers are a contract (`docs/exit-codes.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,9 +47,9 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Runs a program: tells its failure, if there is one, and turns the outcome into the exit code.
+/// Runs a program: tells its failure, if there is one, and turns the outcome into the exit code. A panic is a failure too.
 pub fn run(printer: &Printer, program: impl FnOnce(&Printer) -> Result<Exit, Failure>) -> ExitCode {
-    match program(printer) {
+    match bug::guard(printer, program) {
         Ok(exit) => exit.into(),
         Err(failure) => {
             printer.failure(&failure);

@@ -12,6 +12,7 @@
 //!   hint: check the path, or create it with `git init --bare /tmp/x`
 //! ```
 
+pub mod bug;
 pub mod ci;
 mod exit;
 pub mod junit;

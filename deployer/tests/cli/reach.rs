@@ -82,7 +82,10 @@ fn the_name_that_the_certificate_must_have_can_be_another_than_the_address() {
     sandbox.write("configs/a.yaml", named("other.example.com"));
     let answer = deploy(&sandbox, &[]);
     assert_eq!(answer.exit_code, 1, "{answer}");
-    assert!(answer.stdout.contains("the server's certificate is not for `other.example.com` but for"), "{answer}");
+    assert!(
+        answer.stdout.contains("the server's certificate is not for `other.example.com` but for"),
+        "{answer}"
+    );
 }
 
 #[test]
@@ -294,7 +297,7 @@ fn a_resource_is_chosen_by_what_deploymentizer_recorded_or_by_its_label_and_labe
     let chosen =
         |resource: &str| objects(&deploy(&sandbox, &["--dry-run", "--resource", resource]).success());
     assert_eq!(chosen("cart"), ["unrecorded", "cart"]);
-    assert_eq!(chosen("other"), ["labelled", "unrecorded"]);
+    assert_eq!(chosen("other"), ["unrecorded", "labelled"]);
     assert_eq!(chosen(""), ["unrecorded", "api", "cart", "labelled"]);
     std::fs::remove_file(sandbox.join("manifests/a/a.yaml")).unwrap();
     let nothing = deploy(&sandbox, &["--resource", "crat"]);

@@ -60,11 +60,7 @@ impl Mask {
                 }
             }
         }
-        each_variable(object, &mut |name, value| {
-            if sounds_secret(name) {
-                remember(value, &mut found);
-            }
-        });
+        each_secret(object, None, &mut |secret| remember(secret, &mut found));
         let long = found.into_iter().filter(|text| text.chars().count() >= SHORTEST);
         self.known.write().unwrap_or_else(PoisonError::into_inner).extend(long);
     }
@@ -124,10 +120,7 @@ impl Mask {
             Value::Array(items) => {
                 let mut masked_next = false;
                 for item in items {
-                    // `["--password", "x"]`
-                    let is_flag = item.as_str().is_some_and(|text| {
-                        text.starts_with('-') && !text.contains('=') && sounds_secret(text)
-                    });
+                    let is_flag = item.as_str().is_some_and(announces_secret);
                     if masked_next && let Some(text) = item.as_str().filter(|text| !text.starts_with('-')) {
                         *item = Value::from(self.token(text));
                     } else {
@@ -159,15 +152,23 @@ impl Mask {
         {
             return format!("{flag}={}", self.token(value));
         }
-        let Some((before, rest)) = text.split_once("://") else { return text.to_owned() };
-        let host_end = rest.find(['/', '?', '#', ' ', '"']).unwrap_or(rest.len());
-        match rest[..host_end].rfind('@').and_then(|at| rest[..at].find(':').map(|colon| (colon, at))) {
-            Some((colon, at)) if !rest[colon + 1..at].starts_with("<secret ") => {
-                format!("{before}://{}:{}{}", &rest[..colon], self.token(&rest[colon + 1..at]), &rest[at..])
+        match url_password(text) {
+            Some(range) if !text[range.clone()].starts_with("<secret ") => {
+                format!("{}{}{}", &text[..range.start], self.token(&text[range.clone()]), &text[range.end..])
             }
             Some(_) | None => text.to_owned(),
         }
     }
+}
+
+/// Where in `text` the password of a URL is (`postgres://user:password@host`).
+fn url_password(text: &str) -> Option<std::ops::Range<usize>> {
+    let start = text.find("://")? + 3;
+    let rest = &text[start..];
+    let host_end = rest.find(['/', '?', '#', ' ', '"']).unwrap_or(rest.len());
+    let at = rest[..host_end].rfind('@')?;
+    let colon = rest[..at].find(':')?;
+    (colon + 1 < at).then_some(start + colon + 1..start + at)
 }
 
 impl Default for Mask {
@@ -188,9 +189,11 @@ fn decoded(text: &str) -> Option<String> {
     String::from_utf8(STANDARD.decode(text).ok()?).ok()
 }
 
-/// A secret, its lines and its base64 form.
+/// A secret, its lines, its base64 form and the form in which servers quote it.
 fn remember(secret: &str, found: &mut BTreeSet<String>) {
     found.insert(secret.to_owned());
+    let quoted = Value::from(secret).to_string();
+    found.insert(quoted[1..quoted.len() - 1].to_owned());
     found.insert(secret.trim().to_owned());
     found.insert(STANDARD.encode(secret));
     // A PEM key may come back line by line; its first and last line are no secret.
@@ -198,20 +201,44 @@ fn remember(secret: &str, found: &mut BTreeSet<String>) {
         .extend(secret.lines().filter(|line| !line.contains("-----") && line.len() >= 16).map(str::to_owned));
 }
 
-/// Calls `f` with name and value of every variable that has a literal value.
-fn each_variable(value: &Value, f: &mut impl FnMut(&str, &str)) {
+/// Calls `f` with every text that [`Mask::object`] would hide for the place in which it is.
+fn each_secret(value: &Value, key: Option<&str>, f: &mut impl FnMut(&str)) {
     match value {
-        Value::Object(map) => {
-            if let (Some(name), Some(text)) =
-                (map.get("name").and_then(Value::as_str), map.get("value").and_then(Value::as_str))
-            {
-                f(name, text);
+        Value::String(text) => {
+            let argument =
+                text.split_once('=').filter(|(flag, _)| flag.starts_with('-') && sounds_secret(flag));
+            if key.is_some_and(sounds_secret) {
+                f(text);
+            } else if let Some((_, secret)) = argument {
+                f(secret);
+            } else if let Some(range) = url_password(text) {
+                f(&text[range]);
             }
-            map.values().for_each(|value| each_variable(value, f));
         }
-        Value::Array(items) => items.iter().for_each(|item| each_variable(item, f)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        Value::Array(items) => {
+            let mut is_next = false;
+            for item in items {
+                match item.as_str() {
+                    Some(text) if is_next && !text.starts_with('-') => f(text),
+                    Some(_) | None => each_secret(item, None, f),
+                }
+                is_next = item.as_str().is_some_and(announces_secret);
+            }
+        }
+        Value::Object(map) => {
+            let named = map.get("name").and_then(Value::as_str).is_some_and(sounds_secret);
+            for (key, value) in map {
+                let key = if named && key == "value" { Some("password") } else { literal_key(key) };
+                each_secret(value, key, f);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+/// Whether the argument after this one is a secret: `["--password", "x"]`.
+fn announces_secret(argument: &str) -> bool {
+    argument.starts_with('-') && !argument.contains('=') && sounds_secret(argument)
 }
 
 /// A key whose text value may itself be the secret. Keys of the Kubernetes API that only sound like it name a secret or its key.
