@@ -42,6 +42,9 @@ pub(super) enum RegistryError {
     /// Any other answer.
     #[error("the registry `{host}` failed: {status}")]
     Status { host: String, status: String },
+    /// TLS, but not with anybody we trust.
+    #[error("the identity of the registry `{host}` cannot be verified: {reason}")]
+    Certificate { host: String, reason: String },
     /// No answer.
     #[error("no answer from the registry `{host}`: {reason}")]
     Unreachable { host: String, reason: String },
@@ -59,6 +62,9 @@ impl RegistryError {
             }
             Self::Credentials { .. } => {
                 Some("name the folder of Docker's config.json with `--docker-config`".into())
+            }
+            Self::Certificate { .. } => {
+                Some("give the certificate of its authority (PEM) with `--ca-file`".into())
             }
             Self::Status { .. } | Self::Unreachable { .. } => None,
         }
@@ -296,5 +302,9 @@ fn unreachable(host: &str, error: &ureq::Error) -> RegistryError {
         }
         next = source.source();
     }
-    RegistryError::Unreachable { host: host.to_owned(), reason }
+    let host = host.to_owned();
+    if reason.to_ascii_lowercase().contains("certificate") {
+        return RegistryError::Certificate { host, reason };
+    }
+    RegistryError::Unreachable { host, reason }
 }

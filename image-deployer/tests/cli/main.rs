@@ -4,6 +4,7 @@
 mod access;
 mod bad_input;
 mod commits;
+mod docker_registry;
 mod environment;
 mod guard;
 mod places;

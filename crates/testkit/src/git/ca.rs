@@ -28,6 +28,8 @@ impl PrivateCa {
         let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
         let dir = TempDir::with_prefix("ca-").unwrap();
         std::fs::write(dir.path().join("ca.pem"), authority.pem()).unwrap();
+        std::fs::write(dir.path().join("server.pem"), leaf.pem()).unwrap();
+        std::fs::write(dir.path().join("server.key"), key.serialize_pem()).unwrap();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
@@ -44,7 +46,12 @@ impl PrivateCa {
         self.dir.path().join("ca.pem")
     }
 
-    /// The directory of that file.
+    /// The server's certificate and its key, PEM: for programs that are servers.
+    pub fn server_files(&self) -> [PathBuf; 2] {
+        ["server.pem", "server.key"].map(|name| self.dir.path().join(name))
+    }
+
+    /// The directory of these files.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
