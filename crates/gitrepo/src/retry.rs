@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 pub struct RetryPolicy {
     /// Tries after the first one.
     pub retries: u32,
-    /// The wait before the n-th retry is drawn from 0 to 1.5ⁿ times this, 30 s at most: writers
-    /// that met once are spread over a window that grows with each meeting.
+    /// The wait before the n-th retry is drawn from 0 to 2ⁿ⁻¹ times this, 30 s at most (or this, if
+    /// it is more): writers that met once are spread over a window that doubles with each meeting,
+    /// whoever came first, so that none is favoured.
     pub increment: Duration,
     /// No retry begins later than this after the start, and no request outlives it.
     pub deadline: Option<Duration>,
@@ -70,7 +71,8 @@ impl Retries {
         }
         self.tried += 1;
         let step = self.policy.increment.max(last.min(self.policy.increment * 4));
-        let window = step.mul_f64(1.5f64.powi(self.tried.min(30) as i32)).min(LONGEST_WAIT);
+        let longest = LONGEST_WAIT.max(self.policy.increment);
+        let window = step.saturating_mul(1 << (self.tried - 1).min(16)).min(longest);
         let drawn = window.mul_f64(self.draw());
         let wait = drawn.max(at_least.unwrap_or_default());
         match self.policy.deadline {
@@ -98,7 +100,7 @@ mod tests {
         let mut retries = Retries::new(&RetryPolicy { seed: Some(1), ..RetryPolicy::default() });
         for n in 1..=10 {
             let wait = retries.next_wait(Duration::ZERO, None).unwrap();
-            assert!(wait <= Duration::from_secs(1).mul_f64(1.5f64.powi(n)), "{n}: {wait:?}");
+            assert!(wait <= Duration::from_secs(1 << (n - 1)).min(LONGEST_WAIT), "{n}: {wait:?}");
         }
         assert_eq!(retries.next_wait(Duration::ZERO, None), None);
         assert_eq!(retries.attempts(), 11);

@@ -20,5 +20,5 @@ mod tree;
 
 pub use clusters::{Clusters, REAL_CLUSTERS, fresh_name};
 pub use fault_proxy::{FaultProxy, ProxyFault};
-pub use run::{Answer, Call, Sandbox, built_binary, program, workspace_root};
+pub use run::{Answer, Call, Sandbox, built_binary, program, skipped, workspace_root};
 pub use tree::{copy_tree, read_tree, tree_listing, write_tree};

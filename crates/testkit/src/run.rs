@@ -246,3 +246,10 @@ fn drain(mut pipe: impl std::io::Read + Send + 'static) -> std::thread::JoinHand
         String::from_utf8_lossy(&bytes).into_owned()
     })
 }
+
+/// Says on stderr that a test is skipped, and why. The test runner holds back what `eprintln!` prints
+/// in a test that passes; this is seen.
+pub fn skipped(why: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}

@@ -54,7 +54,7 @@ impl Registry {
         let mut command = Command::new("docker-registry");
         command.arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::piped());
         let Ok(mut child) = command.spawn() else {
-            eprintln!("SKIPPED: needs the program `docker-registry` (apt-get install docker-registry)");
+            testkit::skipped("needs `docker-registry` (apt-get install docker-registry)");
             return None;
         };
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();

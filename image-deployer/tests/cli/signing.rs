@@ -14,7 +14,7 @@ fn is_installed(program: &str) -> bool {
 fn a_commit_signed_with_an_ssh_key_is_verified_by_git() {
     // `ssh-keygen` has no --version; it is there if it can be started at all.
     if Command::new("ssh-keygen").arg("-?").output().is_err() || !is_installed("git") {
-        eprintln!("skipped: needs ssh-keygen and git");
+        testkit::skipped("needs ssh-keygen and git");
         return;
     }
     let remote = Remote::new();
@@ -38,7 +38,7 @@ fn a_commit_signed_with_an_ssh_key_is_verified_by_git() {
 #[test]
 fn a_commit_signed_with_an_openpgp_key_is_verified_by_git() {
     if !is_installed("gpg") || !is_installed("git") {
-        eprintln!("skipped: needs gpg and git");
+        testkit::skipped("needs gpg and git");
         return;
     }
     let remote = Remote::new();

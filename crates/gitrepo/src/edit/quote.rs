@@ -22,7 +22,9 @@ pub(super) fn is_plain_text(value: &str) -> bool {
     if !(first.is_alphanumeric() || matches!(first, '.' | '/' | '_' | '(' | '+' | '$' | ';' | '^')) {
         return false;
     }
-    if value.chars().any(|c| needs_escape(c) || matches!(c, ',' | '[' | ']' | '{' | '}' | '"' | '\\')) {
+    // `?` ends a plain scalar, or is an error, in the flow context of some versions of libyaml.
+    let ends = |c: char| matches!(c, ',' | '[' | ']' | '{' | '}' | '?' | '"' | '\\');
+    if value.chars().any(|c| needs_escape(c) || ends(c)) {
         return false;
     }
     if value.ends_with([' ', ':']) || value.contains(": ") || value.contains(" #") {
@@ -175,6 +177,8 @@ mod tests {
             "@a",
             "`a",
             "a:",
+            "a:?",
+            "a?b",
             "|",
         ] {
             assert_eq!(scalar(value, ScalarStyle::Plain), format!("\"{value}\""));

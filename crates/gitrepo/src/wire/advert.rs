@@ -60,6 +60,12 @@ impl Advert {
         self.value("object-format").map_or(Some(ObjectFormat::Sha1), ObjectFormat::from_name)
     }
 
+    /// Version 0: whether a ref is shown to be something other than `old`. A ref that is not shown
+    /// may be hidden (`receive.hideRefs`).
+    pub(crate) fn shows_another(&self, name: &str, old: Option<Oid>) -> bool {
+        self.refs.iter().any(|(shown, id)| shown == name && Some(*id) != old)
+    }
+
     /// Version 0: the refs that were asked for, as `ls-refs` gives them.
     pub(crate) fn select(&self, prefixes: &[String]) -> Refs {
         let mut refs = Refs { format: self.format().unwrap_or_default(), ..Refs::default() };
@@ -201,6 +207,9 @@ mod tests {
             [first.as_str(), &format!("{ID} refs/heads/trunk"), &format!("{ID} refs/tags/v1^{{}}"), "0000"];
         let advert = read(&mut &frames(&lines)[..]).unwrap();
         assert_eq!((advert.version, advert.refs.len()), (0, 2));
+        let id = Oid::parse(ID);
+        assert!(advert.shows_another("refs/heads/trunk", None));
+        assert!(!advert.shows_another("refs/heads/trunk", id) && !advert.shows_another("refs/heads/x", id));
         let refs = advert.select(&["refs/heads/".to_string()]);
         assert_eq!(refs.head.as_deref(), Some("refs/heads/trunk"));
         assert_eq!(refs.refs.len(), 1);

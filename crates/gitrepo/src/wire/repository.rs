@@ -306,6 +306,11 @@ impl<L: Line> Session for Repository<L> {
             };
             let advert =
                 result.map_err(|error| PushFault::NotSent(writing(self.line.explain(PUSHING, &error))))?;
+            if advert.shows_another(request.name, request.old) {
+                // What the server would find out after it has unpacked and checked everything.
+                self.line.hang_up();
+                return Ok(PushReply { result: Some("fetch first".to_string()), ..PushReply::default() });
+            }
             thin = !advert.has("no-thin");
         }
         let reply = self.send(request, format, thin).map_err(|fault| match fault {

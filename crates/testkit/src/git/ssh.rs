@@ -16,9 +16,10 @@ pub struct SshServer {
 const SSHD: &str = "/usr/sbin/sshd";
 
 impl SshServer {
-    /// Starts one. `None` if this machine has no `sshd`.
+    /// Starts one. `None`, and a line that says so, if this machine has no `sshd`.
     pub fn start() -> Option<Self> {
         if !Path::new(SSHD).exists() {
+            crate::skipped("needs sshd (apt-get install openssh-server)");
             return None;
         }
         let dir = TempDir::with_prefix("ssh-").unwrap();
