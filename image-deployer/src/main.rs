@@ -11,6 +11,7 @@ mod registry;
 mod request;
 mod review;
 mod run;
+mod signals;
 mod tell;
 mod want;
 
@@ -42,6 +43,10 @@ fn main() -> ExitCode {
     let plain = ci::variable(&environment, "NO_COLOR").is_some()
         || ci::variable(&environment, "TERM").is_some_and(|terminal| terminal == "dumb");
     let printer = Printer::new(format, args.quiet, plain);
+    let interrupted = signals::Interrupted::default();
+    let quiet = args.quiet;
+    // Where signals cannot be had, they do what they do by themselves.
+    let _ = interrupted.listen(move |line| Printer::new(format, quiet, true).say(line));
     let mut stdin = || {
         let mut text = String::new();
         std::io::stdin().lock().read_to_string(&mut text).map(|_| text)
@@ -54,6 +59,6 @@ fn main() -> ExitCode {
             return Ok(Exit::Done);
         }
         let request = request::request(&args, &environment, &mut stdin)?;
-        run::run(&request, printer)
+        run::run(&request, &interrupted, printer)
     })
 }

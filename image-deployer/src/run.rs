@@ -1,7 +1,7 @@
 //! Load the tip of the branch, plan the edits, commit and push, tell.
 
 use cli::{Exit, Failure, Printer, Problem};
-use gitrepo::{Change, CommitSpec, Outcome, PushEvent, RefusalKind, TipReader, UpdateError};
+use gitrepo::{Change, CommitSpec, Outcome, PushEvent, RefusalKind, RemoteSpec, TipReader, UpdateError};
 
 use crate::{
     guard,
@@ -9,12 +9,14 @@ use crate::{
     plan::{self, Asked, Plan, git_failure},
     registry,
     request::Request,
+    signals::Interrupted,
     tell::{self, Ending, Report},
     want::Want,
 };
 
 /// Does what was asked for.
-pub(crate) fn run(request: &Request, printer: &Printer) -> Result<Exit, Failure> {
+pub(crate) fn run(request: &Request, interrupted: &Interrupted, printer: &Printer) -> Result<Exit, Failure> {
+    let remote = RemoteSpec { stop: interrupted.stop.clone(), ..request.remote.clone() };
     let wants = match &request.registry {
         Some(check) => registry::checked(check, &request.wants, printer)?,
         None => request.wants.clone(),
@@ -29,21 +31,18 @@ pub(crate) fn run(request: &Request, printer: &Printer) -> Result<Exit, Failure>
     };
     let ending = if request.dry_run {
         let branch = request.push_branch.as_deref();
-        gitrepo::dry_run(&request.remote, branch, &request.policy, &mut narrate, &mut decide)
-            .map(Ending::Planned)
+        gitrepo::dry_run(&remote, branch, &request.policy, &mut narrate, &mut decide).map(Ending::Planned)
     } else {
         let outcome = match &request.push_branch {
-            Some(branch) => {
-                gitrepo::push_branch(&request.remote, branch, &request.policy, &mut narrate, &mut decide)
-            }
-            None => gitrepo::update(&request.remote, &request.policy, &mut narrate, &mut decide),
+            Some(branch) => gitrepo::push_branch(&remote, branch, &request.policy, &mut narrate, &mut decide),
+            None => gitrepo::update(&remote, &request.policy, &mut narrate, &mut decide),
         };
         outcome.map(|outcome| match outcome {
             Outcome::Pushed(pushed) => Ending::Pushed(pushed),
             Outcome::NoChange(unchanged) => Ending::Unchanged(unchanged),
         })
     };
-    let ending = ending.map_err(failure)?;
+    let ending = ending.map_err(|error| failure(error, interrupted.exit()))?;
     for note in &last.notes {
         printer.say(&format!("note: {note}"));
     }
@@ -99,7 +98,7 @@ fn decide(
     }))
 }
 
-fn failure(error: UpdateError<Failure>) -> Failure {
+fn failure(error: UpdateError<Failure>, interrupted: Option<Exit>) -> Failure {
     match error {
         UpdateError::Decide(failure) => failure,
         UpdateError::Git(error) => git_failure(&error),
@@ -115,13 +114,24 @@ fn failure(error: UpdateError<Failure>) -> Failure {
         }
         UpdateError::Exhausted { attempts, races, elapsed, last } => {
             let seconds = elapsed.as_secs_f64();
+            let plural = if attempts == 1 { "" } else { "s" };
             let problem =
-                Problem::new(format!("gave up after {attempts} attempts in {seconds:.1} s: {last}"));
+                Problem::new(format!("gave up after {attempts} attempt{plural} in {seconds:.1} s: {last}"));
             Failure::failed(if races > 0 {
                 problem.hint("many write at once: allow more with `--retries` and `--deadline`")
             } else {
                 problem.hint("nothing was written; run it again")
             })
+        }
+        UpdateError::Interrupted { sent, branch } => {
+            let problem = match sent {
+                None => Problem::new("interrupted: nothing was written"),
+                Some(commit) => Problem::new(format!(
+                    "interrupted: it is not known whether commit {commit} is on `{branch}`"
+                ))
+                .hint("run it again: it writes nothing if the commit is there"),
+            };
+            Failure::all(interrupted.unwrap_or(Exit::Interrupted), vec![problem])
         }
         UpdateError::Unknown { commit, branch, reason } => Failure::failed(
             Problem::new(format!("it is not known whether commit {commit} is on `{branch}`: {reason}"))

@@ -156,10 +156,12 @@ fn percent_decode(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// `text` with user and password taken out of every URL in it: what may be printed.
+/// `text` with user, password and query taken out of every URL in it, and what would move a terminal's cursor: what
+/// may be printed.
 pub fn redact(text: &str) -> String {
+    let text: String = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
+    let mut rest = text.as_str();
     while let Some(at) = rest.find("://") {
         let (head, tail) = rest.split_at(at + 3);
         out.push_str(head);
@@ -174,6 +176,15 @@ pub fn redact(text: &str) -> String {
             _ => out.push_str(authority),
         }
         rest = &tail[end..];
+        // A query may hold a token. That of git's own requests does not.
+        let url = rest.find(|c: char| c.is_whitespace() || "'\"`<>".contains(c)).unwrap_or(rest.len());
+        if let Some(query) = rest[..url].find('?')
+            && !rest[query..].starts_with("?service=git-")
+        {
+            out.push_str(&rest[..query]);
+            out.push_str("?***");
+            rest = &rest[url..];
+        }
     }
     out.push_str(rest);
     out
@@ -239,6 +250,12 @@ mod tests {
         assert_eq!(
             redact("fatal: 'https://u:tok@h/x' and ssh://git@h/y and https://tok@h"),
             "fatal: 'https://h/x' and ssh://git@h/y and https://h"
+        );
+        assert_eq!(
+            redact(
+                "see 'https://h/x?private_token=tok&a=https://b' or https://h/x/info/refs?service=git-upload-pack"
+            ),
+            "see 'https://h/x?***' or https://h/x/info/refs?service=git-upload-pack"
         );
     }
 }

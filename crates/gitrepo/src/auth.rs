@@ -69,7 +69,7 @@ impl Auth {
         match self {
             Self::None | Self::CredentialHelper => None,
             Self::Token { token, username } => {
-                let username = username.as_deref().unwrap_or(token_user(host));
+                let username = username.as_deref().unwrap_or(token_user(host, token.expose()));
                 Some(basic(username, token))
             }
             Self::Basic { username, password } => Some(basic(username, password)),
@@ -86,9 +86,13 @@ pub(crate) fn basic(username: &str, password: &Secret) -> Secret {
     Secret::new(format!("Basic {encoded}"))
 }
 
-fn token_user(host: &str) -> &'static str {
+/// By the token's prefix, which is the same on every server of a product, then by the host's name.
+fn token_user(host: &str, token: &str) -> &'static str {
     let host = host.to_ascii_lowercase();
-    if host.contains("gitlab") {
+    if token.starts_with("glcbt-") {
+        // A job's own token (`CI_JOB_TOKEN`) is taken from this user only.
+        "gitlab-ci-token"
+    } else if token.starts_with("glpat-") || host.contains("gitlab") {
         "oauth2"
     } else if host.contains("bitbucket") {
         "x-token-auth"

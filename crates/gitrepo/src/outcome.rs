@@ -116,7 +116,8 @@ pub struct Planned {
     pub traffic: Traffic,
 }
 
-/// How an update failed. Nothing was written, but for [`UpdateError::Unknown`].
+/// How an update failed. Nothing was written, but for [`UpdateError::Unknown`] and a
+/// commit that [`UpdateError::Interrupted`] names.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateError<E> {
     /// The caller's decision was an error.
@@ -148,6 +149,14 @@ pub enum UpdateError<E> {
         elapsed: Duration,
         /// What stopped the last one.
         last: String,
+    },
+    /// [`crate::Stop`] was asked.
+    #[error("interrupted before the push was done")]
+    Interrupted {
+        /// The commit of a push whose answer never came, which may be there.
+        sent: Option<String>,
+        /// The branch.
+        branch: String,
     },
     /// A push was sent, its answer never came, and the branch could not be read again: the commit
     /// may be there.

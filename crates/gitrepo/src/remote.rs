@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::auth::Auth;
+use crate::stop::Stop;
 
 /// A remote repository and everything that is needed to talk to it.
 ///
@@ -33,6 +34,8 @@ pub struct RemoteSpec {
     pub timeouts: Timeouts,
     /// What we call ourselves to the server, `name/version`.
     pub agent: String,
+    /// To end early: what a handler of signals asks.
+    pub stop: Stop,
 }
 
 impl RemoteSpec {
@@ -49,6 +52,7 @@ impl RemoteSpec {
             git_program: PathBuf::from("git"),
             timeouts: Timeouts::default(),
             agent: concat!("kit/", env!("CARGO_PKG_VERSION")).to_string(),
+            stop: Stop::default(),
         }
     }
 }

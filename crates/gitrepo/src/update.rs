@@ -100,13 +100,13 @@ enum Made {
 }
 
 /// Why an attempt did not end.
-enum Stop<E> {
+enum Halt<E> {
     Raced(String),
     Fault(String, Option<u64>),
     Final(UpdateError<E>),
 }
 
-impl<E> Stop<E> {
+impl<E> Halt<E> {
     fn of(error: GitError) -> Self {
         if !error.is_transient() {
             return Self::Final(UpdateError::Git(error));
@@ -168,7 +168,7 @@ impl<'a> Update<'a> {
     fn plan<E>(mut self, decide: &mut Decide<'_, E>) -> Result<Planned, UpdateError<E>> {
         self.repeat(|this| {
             let Made::Commit(spot, change, new) = this.decide(decide)? else {
-                return Err(Stop::Fault("a commit arrived that was never sent".to_string(), None));
+                return Err(Halt::Fault("a commit arrived that was never sent".to_string(), None));
             };
             Ok(Planned {
                 branch: short(&spot.name).to_string(),
@@ -183,7 +183,7 @@ impl<'a> Update<'a> {
     /// Attempts until one ends, waiting between them.
     fn repeat<E, T>(
         &mut self,
-        mut attempt: impl FnMut(&mut Self) -> Result<T, Stop<E>>,
+        mut attempt: impl FnMut(&mut Self) -> Result<T, Halt<E>>,
     ) -> Result<T, UpdateError<E>> {
         loop {
             let started = Instant::now();
@@ -193,12 +193,15 @@ impl<'a> Update<'a> {
             };
             let number = self.retries.attempts();
             let (reason, after, raced) = match stop {
-                Stop::Final(error) => return Err(error),
-                Stop::Raced(reason) => (reason, None, true),
-                Stop::Fault(reason, after) => (reason, after, false),
+                Halt::Final(error) => return Err(error),
+                Halt::Raced(reason) => (reason, None, true),
+                Halt::Fault(reason, after) => (reason, after, false),
             };
             self.races += u32::from(raced);
             let after = after.map(Duration::from_secs);
+            if self.remote.stop.is_asked() {
+                return Err(self.interrupted());
+            }
             let Some(wait) = self.retries.next_wait(started.elapsed(), after) else {
                 return Err(self.give_up(reason));
             };
@@ -207,17 +210,27 @@ impl<'a> Update<'a> {
             } else {
                 PushEvent::Fault { attempt: number, reason, wait }
             });
-            std::thread::sleep(wait);
+            self.remote.stop.sleep(wait);
+            if self.remote.stop.is_asked() {
+                return Err(self.interrupted());
+            }
         }
+    }
+
+    fn branch(&self) -> String {
+        self.target.write.clone().unwrap_or_else(|| "HEAD".to_string())
+    }
+
+    fn interrupted<E>(&self) -> UpdateError<E> {
+        let sent = self.unanswered.last().map(|sent| sent.commit.to_string());
+        UpdateError::Interrupted { sent, branch: self.branch() }
     }
 
     fn give_up<E>(&self, last: String) -> UpdateError<E> {
         match self.unanswered.last() {
-            Some(sent) => UpdateError::Unknown {
-                commit: sent.commit.to_string(),
-                branch: self.target.write.clone().unwrap_or_else(|| "HEAD".to_string()),
-                reason: last,
-            },
+            Some(sent) => {
+                UpdateError::Unknown { commit: sent.commit.to_string(), branch: self.branch(), reason: last }
+            }
             None => UpdateError::Exhausted {
                 attempts: self.retries.attempts(),
                 races: self.races,
@@ -228,8 +241,8 @@ impl<'a> Update<'a> {
     }
 
     /// Reads the tip, asks for the decision and makes the commit.
-    fn decide<E>(&mut self, decide: &mut Decide<'_, E>) -> Result<Made, Stop<E>> {
-        let spot = self.locate().map_err(Stop::of)?;
+    fn decide<E>(&mut self, decide: &mut Decide<'_, E>) -> Result<Made, Halt<E>> {
+        let spot = self.locate().map_err(Halt::of)?;
         let attempt = self.retries.attempts();
         (self.on_event)(PushEvent::Tip {
             branch: short(&spot.name).to_string(),
@@ -238,10 +251,10 @@ impl<'a> Update<'a> {
         });
         let branch = short(&spot.name).to_string();
         let mut tip =
-            Tip::open(self.session.as_mut(), &mut self.store, &branch, spot.base).map_err(Stop::of)?;
+            Tip::open(self.session.as_mut(), &mut self.store, &branch, spot.base).map_err(Halt::of)?;
         if let Some(first) = self.unanswered.first() {
             let commits: Vec<Oid> = self.unanswered.iter().map(|sent| sent.commit).collect();
-            let landed = tip.landed(&commits, first.base).map_err(Stop::of)?;
+            let landed = tip.landed(&commits, first.base).map_err(Halt::of)?;
             if let Some(commit) = landed {
                 return Ok(Made::Landed(self.pushed(&spot, commit, Vec::new())));
             }
@@ -252,21 +265,21 @@ impl<'a> Update<'a> {
         let fault = tip.fault.take();
         let change = match (decided, fault) {
             (Ok(change), _) => change,
-            (Err(_), Some((reason, after))) => return Err(Stop::Fault(reason, after)),
-            (Err(error), None) => return Err(Stop::Final(UpdateError::Decide(error))),
+            (Err(_), Some((reason, after))) => return Err(Halt::Fault(reason, after)),
+            (Err(error), None) => return Err(Halt::Final(UpdateError::Decide(error))),
         };
         let mut new = None;
         if let Some(change) = &change {
             let paths: Vec<&str> = change.files.iter().map(|(path, _)| path.as_str()).collect();
-            let trees = tip.trees(&paths).map_err(Stop::of)?;
+            let trees = tip.trees(&paths).map_err(Halt::of)?;
             let parent = tip.parent();
-            new = commit::build(self.store.format, parent, &trees, change).map_err(Stop::of)?;
+            new = commit::build(self.store.format, parent, &trees, change).map_err(Halt::of)?;
         }
         self.note();
         Ok(Made::Commit(spot, Box::new(change), new))
     }
 
-    fn attempt<E>(&mut self, decide: &mut Decide<'_, E>) -> Result<Outcome, Stop<E>> {
+    fn attempt<E>(&mut self, decide: &mut Decide<'_, E>) -> Result<Outcome, Halt<E>> {
         self.session.expect_push();
         let (spot, new) = match self.decide(decide)? {
             Made::Commit(spot, _, new) => (spot, new),
@@ -281,15 +294,18 @@ impl<'a> Update<'a> {
             }));
         };
         (self.on_event)(PushEvent::Pushing { commit: new.id.to_string(), attempt: self.retries.attempts() });
+        if self.remote.stop.is_asked() {
+            return Err(Halt::Final(self.interrupted()));
+        }
         let request = PushRequest { name: &spot.name, old: spot.old, new: new.id, objects: &new.objects };
         let answer = self.session.push(&request);
         self.note();
         let reply = match answer {
             Ok(reply) => reply,
-            Err(PushFault::NotSent(error)) => return Err(Stop::of(error)),
+            Err(PushFault::NotSent(error)) => return Err(Halt::of(error)),
             Err(PushFault::Unknown(error)) => {
                 self.unanswered.push(Unanswered { commit: new.id, base: spot.base, old: spot.old });
-                return Err(Stop::Fault(error.to_string(), None));
+                return Err(Halt::Fault(error.to_string(), None));
             }
         };
         let messages: Vec<String> = reply.messages.iter().map(|line| clean(line)).collect();
@@ -303,9 +319,9 @@ impl<'a> Update<'a> {
     }
 
     /// What a refused push means.
-    fn refused<E>(&mut self, spot: &Spot, status: String, messages: Vec<String>) -> Stop<E> {
+    fn refused<E>(&mut self, spot: &Spot, status: String, messages: Vec<String>) -> Halt<E> {
         let refused = |kind, reason, server_messages| {
-            Stop::Final(UpdateError::Refused {
+            Halt::Final(UpdateError::Refused {
                 branch: short(&spot.name).to_string(),
                 kind,
                 reason,
@@ -313,13 +329,13 @@ impl<'a> Update<'a> {
             })
         };
         match refusal::read(&status, &messages) {
-            Refusal::Race => Stop::Raced(status),
-            Refusal::Trouble => Stop::Fault(messages.into_iter().next().unwrap_or(status), None),
+            Refusal::Race => Halt::Raced(status),
+            Refusal::Trouble => Halt::Fault(messages.into_iter().next().unwrap_or(status), None),
             Refusal::Permanent(kind) => refused(kind, status, messages),
             Refusal::Unclear => match self.locate() {
-                Ok(now) if now.old != spot.old => Stop::Raced(status),
+                Ok(now) if now.old != spot.old => Halt::Raced(status),
                 Ok(_) => refused(RefusalKind::Other, status, messages),
-                Err(error) => Stop::of(error),
+                Err(error) => Halt::of(error),
             },
         }
     }

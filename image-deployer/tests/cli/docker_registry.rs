@@ -83,9 +83,9 @@ impl Pusher {
         if let Some(ca) = ca {
             let pem = std::fs::read(ca).unwrap();
             let certificates: Vec<_> = ureq::tls::parse_pem(&pem)
-                .filter_map(|item| match item.unwrap() {
-                    ureq::tls::PemItem::Certificate(certificate) => Some(certificate),
-                    _ => None,
+                .filter_map(|item| {
+                    let ureq::tls::PemItem::Certificate(certificate) = item.unwrap() else { return None };
+                    Some(certificate)
                 })
                 .collect();
             tls = tls.root_certs(ureq::tls::RootCerts::from(certificates));

@@ -40,7 +40,7 @@ pub(crate) fn open(remote: &RemoteSpec) -> Result<Box<dyn Session>, GitError> {
     let dial = match Address::parse(&remote.url)? {
         Address::Http { url: base, host, user } => {
             let line = http::Http::new(remote, base, host, user)?;
-            return Ok(Box::new(Repository::new(line, url, &remote.agent, None)));
+            return Ok(Box::new(Repository::new(line, url, remote, None)));
         }
         Address::Local(path) => match LocalRepo::open(&path)? {
             Local::Direct(repo) => return Ok(Box::new(repo)),
@@ -55,5 +55,5 @@ pub(crate) fn open(remote: &RemoteSpec) -> Result<Box<dyn Session>, GitError> {
         Address::Daemon { host, port, path } => Dial::Daemon { host, port, path },
     };
     let line = Stream::new(dial, url.clone(), remote.timeouts);
-    Ok(Box::new(Repository::new(line, url, &remote.agent, note)))
+    Ok(Box::new(Repository::new(line, url, remote, note)))
 }

@@ -18,7 +18,9 @@ use super::requests::{self, FetchRequest};
 use super::spool::Spool;
 use crate::fault::GitError;
 use crate::object::{self, Kind, ObjectFormat, Oid};
+use crate::remote::RemoteSpec;
 use crate::session::{PushFault, PushReply, PushRequest, Refs, Session, Store, Traffic, Want};
+use crate::stop::{Stop, Stoppable};
 
 /// A session with a server.
 pub(crate) struct Repository<L> {
@@ -26,6 +28,7 @@ pub(crate) struct Repository<L> {
     /// For messages, redacted.
     url: String,
     agent: String,
+    stop: Stop,
     advert: Option<Advert>,
     /// Whether the conversation with upload-pack is open and can take another request.
     open: bool,
@@ -44,11 +47,12 @@ const PUSHING: &str = "pushing";
 
 impl<L: Line> Repository<L> {
     /// `note` is told to the user.
-    pub(crate) fn new(line: L, url: String, agent: &str, note: Option<String>) -> Self {
+    pub(crate) fn new(line: L, url: String, remote: &RemoteSpec, note: Option<String>) -> Self {
         Self {
             line,
             url,
-            agent: agent.to_string(),
+            agent: remote.agent.clone(),
+            stop: remote.stop.clone(),
             advert: None,
             open: false,
             spool: None,
@@ -128,13 +132,14 @@ impl<L: Line> Repository<L> {
         // Of protocol 0, a conversation has one fetch.
         self.open = self.open && advert.version == 2;
         let banded = advert.version == 2 || advert.has("side-band-64k");
-        let mut answer = self.line.ask(Service::UploadPack, &bytes).map_err(AskFault::into_error)?;
+        let answer = self.line.ask(Service::UploadPack, &bytes).map_err(AskFault::into_error)?;
+        let mut answer = Stoppable { inner: answer, stop: self.stop.clone() };
         let result = (|| {
-            to_pack(&mut *answer, advert.version)?;
+            to_pack(&mut answer, advert.version)?;
             if !banded {
-                return take(&mut *answer);
+                return take(&mut answer);
             }
-            let mut band = SideBand::new(&mut *answer);
+            let mut band = SideBand::new(&mut answer);
             let end = take(&mut band)?;
             if end == End::Whole {
                 band.drain()?;
