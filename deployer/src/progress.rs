@@ -150,7 +150,7 @@ impl View {
                     board.advance(cluster);
                 }
             }
-            Happening::Rollout { object, stage, message } => {
+            Happening::Rollout { object, stage, message, .. } => {
                 let pending = self.pending.entry(event.cluster.clone()).or_default();
                 match stage {
                     Stage::Ready => pending.remove(object),
@@ -225,9 +225,12 @@ fn line(event: &Event, debug: bool, ci: bool) -> Option<String> {
             ObjectResult::Deleted => debug.then(|| format!("{object} deleted")),
             ObjectResult::Unchanged => None,
         },
-        Happening::Rollout { object, stage, message } => match stage {
+        Happening::Rollout { object, stage, message, brief } => match stage {
             Stage::Troubled => Some(format!("{object}: {message}")),
-            Stage::Failed => Some(format!("{object} will not get ready: {message}")),
+            Stage::Failed => {
+                let why = brief.as_ref().unwrap_or(message);
+                Some(format!("{object} will not get ready: {why}"))
+            }
             Stage::Ready => (debug || ci).then(|| format!("{object} is ready")),
             Stage::Progressing => debug.then(|| format!("{object}: {message}")),
         },

@@ -116,6 +116,8 @@ pub(crate) fn diagnosis(found: &cluster::health::Diagnosis) -> Diagnosis {
     };
     Diagnosis {
         summary: found.to_string(),
+        problem: found.problem.name().to_owned(),
+        message: found.message.clone(),
         reason: found.reason.clone(),
         pod_count: found.pod_count,
         pods: found.pods.clone(),

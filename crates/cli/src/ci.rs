@@ -1,6 +1,6 @@
 //! What a CI's log understands beyond text: groups, annotations, step summaries.
 
-use crate::report::{Report, failures};
+use crate::report::{Report, What, alike, failures};
 
 /// Which CI runs this, as far as its log has a language of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,15 +67,16 @@ impl Platform {
             return Vec::new();
         }
         let mut all = Vec::new();
-        for cluster in &report.clusters {
-            if let Some(trouble) = &cluster.trouble {
-                all.push(error(&cluster.name, None, &trouble.message));
-            }
-            for object in cluster.objects.iter().filter(|object| object.result.is_bad()) {
-                let message = object.trouble.as_ref().map_or("", |trouble| trouble.message.as_str());
-                let text = format!("{} {}: {message}", object.object, object.result.word());
-                all.push(error(&cluster.name, object.place.as_deref(), &text));
-            }
+        for failure in alike(report, false) {
+            let who = failure.who();
+            all.push(match failure.what {
+                What::Cluster(trouble) => error(&who, None, &trouble.message),
+                What::Object(object) => {
+                    let message = object.trouble.as_ref().map_or("", |trouble| trouble.message.as_str());
+                    let text = format!("{} {}: {message}", object.object, object.result.word());
+                    error(&who, object.place.as_deref(), &text)
+                }
+            });
         }
         if all.len() > ANNOTATIONS {
             let rest = all.len() - (ANNOTATIONS - 1);

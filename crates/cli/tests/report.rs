@@ -30,7 +30,16 @@ fn markdown_tells_failures_first() {
 fn markdown_stays_within_its_size_and_counts_what_it_leaves_out() {
     let mut report = sample::report();
     let eu = report.clusters[2].clone();
-    report.clusters = (0..3000).map(|n| ClusterReport { name: format!("eu-{n}"), ..eu.clone() }).collect();
+    // Each cluster with a cause of its own: what is alike is told once.
+    report.clusters = (0..3000)
+        .map(|n| {
+            let mut cluster = ClusterReport { name: format!("eu-{n}"), ..eu.clone() };
+            for object in &mut cluster.objects {
+                object.trouble.iter_mut().for_each(|trouble| trouble.causes.push(format!("number {n}")));
+            }
+            cluster
+        })
+        .collect();
     let text = markdown(&report, SUMMARY_LIMIT);
     assert!(text.len() <= SUMMARY_LIMIT, "{}", text.len());
     assert!(text.len() > SUMMARY_LIMIT / 2);
@@ -39,6 +48,40 @@ fn markdown_stays_within_its_size_and_counts_what_it_leaves_out() {
         last.starts_with("_Left out to stay within the size limit: ") && last.contains("of 6000 failures"),
         "{last}"
     );
+}
+
+#[test]
+fn a_hundred_clusters_that_fail_alike_are_one_answer() {
+    let mut report = sample::report();
+    let eu = report.clusters[2].clone();
+    report.clusters = (1..=100)
+        .map(|n| {
+            let mut cluster = ClusterReport { name: format!("eu-{n}"), ..eu.clone() };
+            // Other pods, other counts, another moment.
+            for diagnosis in cluster.objects.iter_mut().flat_map(|object| &mut object.diagnoses) {
+                diagnosis.pods = vec![format!("web-{n}")];
+                diagnosis.restarts = n;
+                diagnosis.since = None;
+                diagnosis.summary = format!("pod `web-{n}`: keeps crashing ({n} restarts)");
+            }
+            let failed = cluster.objects.iter_mut().filter(|object| !object.diagnoses.is_empty());
+            for object in failed {
+                let summary = object.diagnoses[0].summary.clone();
+                object.trouble.iter_mut().for_each(|trouble| trouble.message.clone_from(&summary));
+            }
+            cluster
+        })
+        .collect();
+    let text = failures(&report);
+    let starts = "eu-1, eu-2, eu-3, eu-4, eu-5 and 95 more: ";
+    assert_eq!(text.matches(starts).count(), 3, "{text}");
+    assert!(text.contains("pod `web-1`: keeps crashing") && !text.contains("web-2"), "{text}");
+    assert!(text.contains("\n    pods, times and logs are those of eu-1\n"), "{text}");
+    let text = markdown(&report, SUMMARY_LIMIT);
+    assert_eq!(text.matches("- **eu-1, eu-2").count(), 2, "{text}");
+    // Another exit code is another failure.
+    report.clusters[7].objects[1].diagnoses[0].exit_code = Some(137);
+    assert!(failures(&report).contains("\neu-8: Deployment/shop/web not ready"));
 }
 
 #[test]

@@ -75,6 +75,9 @@ pub enum Happening {
         stage: Stage,
         /// In words.
         message: String,
+        /// In a few words, where a listener has heard of the same problem before.
+        #[serde(skip)]
+        brief: Option<String>,
     },
     /// The cluster is through.
     Finished {

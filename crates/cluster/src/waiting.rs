@@ -82,13 +82,17 @@ fn wait_target(target: &Await<'_>) -> WaitTarget {
 }
 
 fn tell(connection: &Connection, mask: &Mask, event: WaitEvent, last: &mut BTreeMap<ObjectRef, String>) {
+    let mut brief = None;
     let (object, stage, message) = match event {
         WaitEvent::Progress { object, message } | WaitEvent::Lost { object, message } => {
             (object, Stage::Progressing, message)
         }
         WaitEvent::Ready { object, message } => (object, Stage::Ready, message),
         WaitEvent::Troubled { object, diagnosis } => (object, Stage::Troubled, diagnosis.to_string()),
-        WaitEvent::Failed { object, message } => (object, Stage::Failed, message),
+        WaitEvent::Failed { object, message, brief: known } => {
+            brief = known.map(|known| mask.text(&known));
+            (object, Stage::Failed, message)
+        }
         WaitEvent::Recovered { object } => (object, Stage::Ready, "recovered".to_owned()),
         WaitEvent::Retrying { what, because } => {
             let what = format!("watch {what}");
@@ -98,7 +102,7 @@ fn tell(connection: &Connection, mask: &Mask, event: WaitEvent, last: &mut BTree
     };
     let message = mask.text(&message);
     last.insert(object.clone(), message.clone());
-    connection.events().emit(Happening::Rollout { object, stage, message });
+    connection.events().emit(Happening::Rollout { object, stage, message, brief });
 }
 
 fn not_ready(end: WaitEnd, mask: &Mask) -> Option<NotReady> {

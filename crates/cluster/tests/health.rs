@@ -115,8 +115,47 @@ fn a_pull_error_has_the_registrys_words_and_its_events() {
         ["2 pods (web-1, web-2), container `app`: the image cannot be pulled (ImagePullBackOff): \
           Failed to pull image \"r.io/web:9\": r.io/web:9: not found"]
     );
-    assert_eq!(all[0].events.len(), 1);
-    assert_eq!(all[0].events[0].count, 6);
+    // The event says the same in the same words: it is counted and not told again.
+    assert_eq!(all[0].events, []);
+    assert_eq!(all[0].repeated, 6);
+}
+
+#[test]
+fn an_event_is_told_once_under_its_container_and_only_where_it_says_more() {
+    let at = |container: &str, reason: &str, message: &str| {
+        Event::read(&json!({
+            "involvedObject": {"uid": "uid-web-1", "kind": "Pod", "name": "web-1", "fieldPath": format!("spec.containers{{{container}}}")},
+            "type": "Warning", "reason": reason, "message": message, "count": 3, "lastTimestamp": "2026-11-20T10:00:25Z",
+        }))
+    };
+    let mut status = crashing(2);
+    let mut side = status["containerStatuses"][0].clone();
+    side["name"] = json!("side");
+    status["containerStatuses"].as_array_mut().unwrap().push(side);
+    let events = [
+        at("app", "BackOff", "Back-off restarting failed container app in pod web-1_default(uid-web-1)"),
+        at("app", "Unhealthy", "Liveness probe failed: HTTP probe failed with statuscode: 503"),
+        at("side", "Unhealthy", "Startup probe failed: no such file"),
+        event("uid-web-1", "NodeNotReady", "Node is not ready"),
+    ];
+    let all = diagnose(&deployment(), &sets(), &[pod("web-1", "new", status)], &events);
+    let told: Vec<Vec<&str>> =
+        all.iter().map(|d| d.events.iter().map(|event| event.message.as_str()).collect()).collect();
+    assert_eq!(
+        told,
+        [
+            vec!["Liveness probe failed: HTTP probe failed with statuscode: 503", "Node is not ready"],
+            vec!["Startup probe failed: no such file"]
+        ]
+    );
+    for (state, said) in [
+        (pending("ImagePullBackOff", "Back-off pulling image \"x\""), "Error: ErrImagePull"),
+        (pending("CreateContainerConfigError", "secret \"db\" not found"), "Error: secret \"db\" not found"),
+    ] {
+        let all =
+            diagnose(&deployment(), &sets(), &[pod("web-1", "new", state)], &[at("app", "Failed", said)]);
+        assert_eq!(all[0].events, [], "{said}");
+    }
 }
 
 #[test]
@@ -176,7 +215,10 @@ fn pods_that_start_are_not_a_problem() {
 #[test]
 fn a_quota_is_found_on_the_controller() {
     let mut workload = deployment();
-    workload.replica_failure = Some("pods \"web-x\" is forbidden: exceeded quota: q".to_owned());
+    let refused = Workload::read(&json!({"kind": "Deployment", "status": {"conditions": [{
+        "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+        "message": "pods \"web-5f-x7k2p\" is forbidden: exceeded quota: q"}]}}));
+    workload.replica_failure = refused.replica_failure;
     let all = diagnose(
         &workload,
         &sets(),
@@ -185,7 +227,7 @@ fn a_quota_is_found_on_the_controller() {
     );
     assert_eq!(
         told(&all),
-        ["its pods cannot be created (FailedCreate): pods \"web-x\" is forbidden: exceeded quota: q"]
+        ["its pods cannot be created (FailedCreate): pods \"<pod>\" is forbidden: exceeded quota: q"]
     );
     assert_eq!(all[0].events.len(), 1);
 }

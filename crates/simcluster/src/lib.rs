@@ -20,14 +20,14 @@
 //! - **Kinds.** The built-in ones that companies deploy (see `kinds.rs`), with the field table of the real OpenAPI document,
 //!   defaults and the validation that programs depend on; CRDs with structural schemas.
 //! - **Controllers.** Deployment, ReplicaSet, StatefulSet, DaemonSet, Job, CronJob, endpoints, load balancers,
-//!   claims, namespaces, budgets, autoscaler status, garbage collection; a scheduler and a fake kubelet whose behaviour
+//!   claims, namespaces, quotas, budgets, autoscaler status, garbage collection; a scheduler and a fake kubelet whose behaviour
 //!   a word in the image or the annotation `fake/behavior` chooses: `bad`, `crash`, `oom`, `notready`, `flaky`, `slow`, `fail`.
 //! - **Faults.** Per request, by script or by seed: [`Fault`].
 //!
 //! # What it does not
 //!
 //! No admission webhooks or policies, no RBAC (rules are stored, not enforced; the `limited` user is refused by
-//! [`Fault`]s), no quota, no CEL, no conversion webhooks, no protobuf, no exec or port-forward, no probes, no networking, no
+//! [`Fault`]s), no scopes of quotas, no CEL, no conversion webhooks, no protobuf, no exec or port-forward, no probes, no networking, no
 //! metrics: an autoscaler clamps replicas to its bounds and scales no further.
 
 #![allow(

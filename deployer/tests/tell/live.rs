@@ -133,7 +133,9 @@ fn the_board_stays_in_place_and_goes_when_all_is_done() {
         assert_eq!(screens.last().unwrap(), "", "the board is taken away in the end");
         let waiting = screens.iter().rev().find(|screen| {
             let words = screen.split_whitespace().collect::<Vec<_>>().join(" ");
-            ["zz-1 failed", "us-1 done", "eu-1 waiting"].iter().all(|expected| words.contains(expected))
+            ["zz-1 failed", "us-1 done", "eu-1 waiting", "Deployment/"]
+                .iter()
+                .all(|expected| words.contains(expected))
         });
         let waiting = waiting.unwrap_or_else(|| panic!("{}", screens.join("\n-----\n")));
         insta::assert_snapshot!(format!("board_at_{width}_columns"), general(&stage, waiting));

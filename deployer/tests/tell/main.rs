@@ -2,6 +2,8 @@
 //! ones of `KIT_TEST_CONFIGS`.
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // a panic in a test's helper is a failed test
 
+mod api;
+mod failures;
 mod hook;
 mod live;
 mod outcomes;

@@ -128,6 +128,7 @@ fn details(trouble: &Trouble, diagnoses: &[Diagnosis]) -> String {
         if diagnosis.summary != trouble.message {
             lines.push(diagnosis.summary.clone());
         }
+        lines.extend(diagnosis.since.iter().map(|since| format!("since {since}")));
         lines.extend(diagnosis.events.iter().map(|event| format!("event: {}", event_line(event))));
         if let Some(log) = &diagnosis.log {
             lines.push(format!("log of {}:", log.pod));

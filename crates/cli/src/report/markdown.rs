@@ -1,7 +1,8 @@
 //! Markdown, for step summaries and comments, within a size.
 
+use super::alike::Failure;
 use super::text::{event_line, printable};
-use super::{ClusterReport, Diagnosis, ObjectReport, Report, seconds};
+use super::{ClusterReport, Diagnosis, ObjectReport, Report, What, alike, seconds};
 
 /// GitHub drops a step summary of more than 1 MiB as a whole.
 pub const SUMMARY_LIMIT: usize = 1024 * 1024;
@@ -17,7 +18,7 @@ pub fn markdown(report: &Report, limit: usize) -> String {
     let room = limit.saturating_sub(RESERVE);
     let mut left_out = Vec::new();
 
-    let bad: Vec<String> = report.clusters.iter().flat_map(failures).collect();
+    let bad: Vec<String> = alike(report, false).iter().map(of_failure).collect();
     if !bad.is_empty() {
         text.push_str("### Failures\n\n");
         let fitting = append(&mut text, &bad, room);
@@ -78,21 +79,23 @@ fn row(cluster: &ClusterReport) -> String {
     )
 }
 
-fn failures(cluster: &ClusterReport) -> Vec<String> {
-    let name = escape(&cluster.name);
-    let whole = cluster.trouble.iter().map(|trouble| {
-        let mut text = format!("- **{name}**: {}\n", escape(&trouble.message));
-        for cause in &trouble.causes {
-            text += &format!("  - caused by: {}\n", escape(cause));
+fn of_failure(failure: &Failure<'_>) -> String {
+    let who = escape(&failure.who());
+    let mut text = match failure.what {
+        What::Cluster(trouble) => {
+            let mut text = format!("- **{who}**: {}\n", escape(&trouble.message));
+            for cause in &trouble.causes {
+                text += &format!("  - caused by: {}\n", escape(cause));
+            }
+            for hint in &trouble.hints {
+                text += &format!("  - hint: {}\n", escape(hint));
+            }
+            text
         }
-        for hint in &trouble.hints {
-            text += &format!("  - hint: {}\n", escape(hint));
-        }
-        text
-    });
-    let objects =
-        cluster.objects.iter().filter(|object| object.result.is_bad()).map(|object| of_object(&name, object));
-    whole.chain(objects).collect()
+        What::Object(object) => of_object(&who, object),
+    };
+    text.extend(failure.proviso().map(|words| format!("  - {}\n", escape(&words))));
+    text
 }
 
 fn of_object(cluster: &str, object: &ObjectReport) -> String {
@@ -119,6 +122,7 @@ fn of_diagnosis(diagnosis: &Diagnosis, said: bool) -> String {
     if !said {
         text += &format!("  - {}\n", escape(&diagnosis.summary));
     }
+    text.extend(diagnosis.since.iter().map(|since| format!("  - since {}\n", escape(since))));
     for event in &diagnosis.events {
         text += &format!("  - event {}\n", escape(&event_line(event)));
     }

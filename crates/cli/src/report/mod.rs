@@ -4,6 +4,7 @@
 //! The JSON carries [`VERSION`]; `crates/cli/schema/report.v1.json` describes it, and a test holds the two together. Fields may be
 //! added within a version; a reader ignores those that it does not know.
 
+mod alike;
 mod file;
 mod html;
 mod junit;
@@ -13,6 +14,8 @@ mod text;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub(crate) use alike::{What, failures as alike};
 
 pub use file::{ReportError, ReportFile, ReportFormat};
 pub use html::{Page, page};
@@ -132,7 +135,7 @@ pub struct ObjectReport {
 }
 
 /// How an object ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the words are those of the table")]
 pub enum ObjectResult {
@@ -221,8 +224,13 @@ pub struct Trouble {
 pub struct Diagnosis {
     /// A sentence with pods, container, state, reason and exit code.
     pub summary: String,
+    /// What kind of thing it is, whatever the server calls it at the moment: `imagePull`, `crashLoop`, …
+    pub problem: String,
     /// The server's word, for example `CrashLoopBackOff`.
     pub reason: String,
+    /// The server's sentence, without what differs from pod to pod; may be empty.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub message: String,
     /// How many pods have it.
     pub pod_count: usize,
     /// The first few of them.

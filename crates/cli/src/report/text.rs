@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::{ClusterReport, Diagnosis, ObjectReport, Report, Trouble, seconds};
+use super::{Diagnosis, ObjectReport, Report, Trouble, What, alike, seconds};
 
 /// One line per cluster: name, created, configured, unchanged, failed, skipped, time; and the sum of more than one.
 #[must_use]
@@ -48,37 +48,21 @@ pub fn table(report: &Report) -> String {
 
 /// Everything that is not well, a paragraph per object; empty where all is.
 ///
-/// Clusters that failed in the same words are told once.
+/// Clusters that failed alike are told once, with the pods and the log of the first.
 #[must_use]
 pub fn failures(report: &Report) -> String {
-    let mut groups: Vec<(Vec<&str>, String)> = Vec::new();
-    for cluster in &report.clusters {
-        for text in of_cluster(cluster) {
-            match groups.iter_mut().find(|(_, known)| *known == text) {
-                Some((names, _)) => names.push(&cluster.name),
-                None => groups.push((vec![&cluster.name], text)),
-            }
-        }
-    }
-    let paragraphs: Vec<String> =
-        groups.into_iter().map(|(names, text)| format!("{}: {text}", who(&names))).collect();
+    let paragraphs: Vec<String> = alike(report, true)
+        .iter()
+        .map(|failure| {
+            let text = match failure.what {
+                What::Cluster(trouble) => paragraph("", trouble, &[]),
+                What::Object(object) => of_object(object),
+            };
+            let proviso = failure.proviso().map(|words| format!("    {words}\n")).unwrap_or_default();
+            format!("{}: {text}{proviso}", failure.who())
+        })
+        .collect();
     paragraphs.join("\n")
-}
-
-/// `eu-1`, or `eu-1, eu-2 and 35 more`.
-fn who(names: &[&str]) -> String {
-    match names {
-        [] => String::new(),
-        [name] => (*name).to_owned(),
-        _ if names.len() <= 4 => names.join(", "),
-        _ => format!("{} and {} more", names[..3].join(", "), names.len() - 3),
-    }
-}
-
-fn of_cluster(cluster: &ClusterReport) -> Vec<String> {
-    let whole = cluster.trouble.iter().map(|trouble| paragraph("", trouble, &[]));
-    let told = cluster.objects.iter().filter(|object| object.result.is_bad() || object.because.is_some());
-    whole.chain(told.map(of_object)).collect()
 }
 
 fn of_object(object: &ObjectReport) -> String {

@@ -35,7 +35,9 @@ fn crashing() -> ObjectReport {
         trouble: Some(trouble(summary)),
         diagnoses: vec![Diagnosis {
             summary: summary.to_owned(),
+            problem: "crashLoop".to_owned(),
             reason: "CrashLoopBackOff".to_owned(),
+            message: String::new(),
             pod_count: 10,
             pods: (1..=5).map(|n| format!("web-{n}")).collect(),
             container: Some("app".to_owned()),
@@ -43,8 +45,8 @@ fn crashing() -> ObjectReport {
             restarts: 4,
             since: Some("2026-11-20T10:00:30Z".to_owned()),
             events: vec![EventLine {
-                reason: "BackOff".to_owned(),
-                message: "Back-off restarting failed container app in pod <pod>".to_owned(),
+                reason: "Unhealthy".to_owned(),
+                message: "Liveness probe failed: HTTP probe failed with statuscode: 503".to_owned(),
                 count: 14,
                 last: Some("2026-11-20T10:02:00Z".to_owned()),
             }],

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::finding::{Finding, findings};
+use crate::status::without_pod;
+
 use super::{Belonging, Event, Exit, Pod, Problem, ReplicaSet, Workload};
 
 /// Names of pods that are kept; the rest is counted.
@@ -38,12 +40,15 @@ pub struct Diagnosis {
     /// Since when, as far as the server tells.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub since: Option<Timestamp>,
-    /// What was said about these pods, the latest last.
+    /// What was said about these pods beyond `reason` and `message`, the latest last.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub events: Vec<Event>,
     /// The last lines of the first pod's log, where the caller fetched them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub log: Option<LogTail>,
+    /// How often the most repeated Event about these pods was said, also of those that are not kept.
+    #[serde(skip)]
+    pub repeated: i64,
     /// Whether it is so right now, as opposed to between two crashes.
     #[serde(skip)]
     pub acute: bool,
@@ -82,13 +87,29 @@ pub fn diagnose(workload: &Workload, sets: &[ReplicaSet], pods: &[Pod], events: 
     if all.is_empty() {
         all.extend(warning(workload, sets, events));
     }
-    for diagnosis in &mut all {
-        diagnosis.events.sort_by_key(|event| event.last);
-        let surplus = diagnosis.events.len().saturating_sub(EVENTS);
-        diagnosis.events.drain(..surplus);
-    }
     all.sort_by_key(|diagnosis| (diagnosis.problem, diagnosis.container.clone()));
+    let mut told: Vec<Event> = Vec::new();
+    for diagnosis in &mut all {
+        diagnosis.repeated = diagnosis.events.iter().map(|event| event.count).max().unwrap_or(0);
+        let Diagnosis { events, reason, message, .. } = diagnosis;
+        events.retain(|event| !told.contains(event) && says_more(event, reason, message));
+        events.sort_by_key(|event| event.last);
+        let surplus = events.len().saturating_sub(EVENTS);
+        events.drain(..surplus);
+        told.extend(events.iter().cloned());
+    }
     all
+}
+
+/// Whether an Event tells a person more than the reason and the message that are told anyway.
+fn says_more(event: &Event, reason: &str, message: &str) -> bool {
+    let text = event.message.as_str();
+    // `Error: ImagePullBackOff`: the kubelet's word for a state that the pod is or was in.
+    let bare_reason = text.strip_prefix("Error: ").is_some_and(|rest| !rest.contains(' '));
+    let back_off = event.reason == "BackOff";
+    let repeats = text == reason || (!text.is_empty() && message.contains(text));
+    let quotes = !message.is_empty() && text.strip_prefix("Error: ").unwrap_or(text) == message;
+    !(bare_reason || back_off || repeats || quotes || text.strip_prefix("Error creating: ") == Some(message))
 }
 
 /// Adds `finding` to the diagnosis that it repeats, or as a new one.
@@ -111,11 +132,11 @@ fn add(all: &mut Vec<Diagnosis>, pod: &Pod, finding: Finding, events: &[&Event])
             d.restarts = d.restarts.max(finding.restarts);
             d.since = d.since.into_iter().chain(finding.since).min();
             d.acute |= finding.acute;
-            merge_events(&mut d.events, pod, events);
+            merge_events(&mut d.events, pod, finding.container.as_deref(), events);
         }
         None => {
             let mut kept = Vec::new();
-            merge_events(&mut kept, pod, events);
+            merge_events(&mut kept, pod, finding.container.as_deref(), events);
             all.push(Diagnosis {
                 problem: finding.problem,
                 reason: finding.reason,
@@ -128,6 +149,7 @@ fn add(all: &mut Vec<Diagnosis>, pod: &Pod, finding: Finding, events: &[&Event])
                 since: finding.since,
                 events: kept,
                 log: None,
+                repeated: 0,
                 acute: finding.acute,
                 ask_log: finding.logs.map(|previous| (pod.name.clone(), previous)),
             });
@@ -135,9 +157,13 @@ fn add(all: &mut Vec<Diagnosis>, pod: &Pod, finding: Finding, events: &[&Event])
     }
 }
 
-/// Keeps the warnings, each once for all pods that say the same.
-fn merge_events(kept: &mut Vec<Event>, pod: &Pod, events: &[&Event]) {
-    for event in events.iter().filter(|event| event.warning) {
+/// Keeps the warnings, each once for all pods that say the same; not those about another container.
+fn merge_events(kept: &mut Vec<Event>, pod: &Pod, container: Option<&str>, events: &[&Event]) {
+    let concerns = |event: &Event| match (container, event.container.as_deref()) {
+        (Some(mine), Some(its)) => mine == its,
+        (None, _) | (_, None) => true,
+    };
+    for event in events.iter().filter(|event| event.warning && concerns(event)) {
         let message = general(&event.message, pod);
         match kept.iter_mut().find(|k| k.reason == event.reason && k.message == message) {
             Some(k) => {
@@ -169,8 +195,9 @@ fn uncreated(workload: &Workload, sets: &[ReplicaSet], events: &[Event]) -> Opti
     let message = workload.replica_failure.clone().or_else(|| {
         // An event outlives its cause by an hour. Without a status to confirm it, it counts while it is repeated.
         last.filter(|_| !matches!(workload.revision, super::Revision::ReplicaSet(_)))
-            .map(|event| event.message.clone())
+            .map(|event| without_pod(&event.message))
     })?;
+    let said_last = last.map(|event| Event { message: without_pod(&event.message), ..event.clone() });
     Some(Diagnosis {
         problem: Problem::PodCreation,
         reason: "FailedCreate".to_owned(),
@@ -181,8 +208,9 @@ fn uncreated(workload: &Workload, sets: &[ReplicaSet], events: &[Event]) -> Opti
         exit: None,
         restarts: 0,
         since: said.filter_map(|event| event.first).min(),
-        events: last.cloned().into_iter().collect(),
+        events: said_last.into_iter().collect(),
         log: None,
+        repeated: 0,
         acute: true,
         ask_log: None,
     })
@@ -205,9 +233,42 @@ fn warning(workload: &Workload, sets: &[ReplicaSet], events: &[Event]) -> Option
         since: last.first,
         events: vec![last.clone()],
         log: None,
+        repeated: 0,
         acute: true,
         ask_log: None,
     })
+}
+
+impl Diagnosis {
+    /// What, without where and why: for somebody who has read the whole of it before.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        let what = match self.problem {
+            Problem::ImagePull => "the image cannot be pulled",
+            Problem::ContainerConfig => "its configuration is not there",
+            Problem::ContainerStart => "cannot be started",
+            Problem::CrashLoop => "keeps crashing",
+            Problem::OutOfMemory => "runs out of memory",
+            Problem::Mount => "a volume cannot be mounted",
+            Problem::Sandbox => "the pod's sandbox cannot be set up",
+            Problem::Unschedulable => "no node takes the pod",
+            Problem::PodCreation => "its pods cannot be created",
+            Problem::PodFailed => "has failed",
+            Problem::NotReady => "runs and is not ready",
+            Problem::Warning => "its controller warns",
+        };
+        let mut facts = vec![self.reason.clone()];
+        if let Some(exit) = &self.exit {
+            facts.push(format!("exit code {}", exit.code));
+        }
+        match self.restarts {
+            0 => {}
+            1 => facts.push("1 restart".to_owned()),
+            n => facts.push(format!("{n} restarts")),
+        }
+        facts.retain(|fact| !fact.is_empty());
+        if facts.is_empty() { what.to_owned() } else { format!("{what} ({})", facts.join(", ")) }
+    }
 }
 
 impl fmt::Display for Diagnosis {
@@ -227,33 +288,7 @@ impl fmt::Display for Diagnosis {
         if self.pod_count > 0 {
             f.write_str(": ")?;
         }
-        f.write_str(match self.problem {
-            Problem::ImagePull => "the image cannot be pulled",
-            Problem::ContainerConfig => "its configuration is not there",
-            Problem::ContainerStart => "cannot be started",
-            Problem::CrashLoop => "keeps crashing",
-            Problem::OutOfMemory => "runs out of memory",
-            Problem::Mount => "a volume cannot be mounted",
-            Problem::Sandbox => "the pod's sandbox cannot be set up",
-            Problem::Unschedulable => "no node takes the pod",
-            Problem::PodCreation => "its pods cannot be created",
-            Problem::PodFailed => "has failed",
-            Problem::NotReady => "runs and is not ready",
-            Problem::Warning => "its controller warns",
-        })?;
-        let mut facts = vec![self.reason.clone()];
-        if let Some(exit) = &self.exit {
-            facts.push(format!("exit code {}", exit.code));
-        }
-        match self.restarts {
-            0 => {}
-            1 => facts.push("1 restart".to_owned()),
-            n => facts.push(format!("{n} restarts")),
-        }
-        facts.retain(|fact| !fact.is_empty());
-        if !facts.is_empty() {
-            write!(f, " ({})", facts.join(", "))?;
-        }
+        f.write_str(&self.brief())?;
         if !self.message.is_empty() {
             write!(f, ": {}", self.message)?;
         }

@@ -16,6 +16,9 @@ pub struct Event {
     pub about: String,
     /// Kind and name of that object, for example `Pod/web-7d9-x2x`.
     pub object: String,
+    /// The container of a pod that it is about, where it is about one.
+    #[serde(skip)]
+    pub container: Option<String>,
     /// For example `FailedMount`.
     pub reason: String,
     /// The words.
@@ -44,6 +47,7 @@ impl Event {
         Self {
             about: o.text("/involvedObject/uid").unwrap_or_default().to_owned(),
             object: format!("{kind}/{}", o.text("/involvedObject/name").unwrap_or_default()),
+            container: o.text("/involvedObject/fieldPath").and_then(container).map(str::to_owned),
             reason: o.text("/reason").unwrap_or_default().to_owned(),
             message: o.text("/message").unwrap_or_default().trim().to_owned(),
             warning: o.text("/type") == Some("Warning"),
@@ -52,4 +56,9 @@ impl Event {
             last,
         }
     }
+}
+
+/// `app` of `spec.containers{app}`, as a kubelet writes it.
+fn container(field: &str) -> Option<&str> {
+    field.split_once("ontainers{")?.1.strip_suffix('}')
 }

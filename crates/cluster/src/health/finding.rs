@@ -66,6 +66,25 @@ impl Problem {
         }
     }
 
+    /// Its name in reports, the same whatever the server calls it at the moment.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ImagePull => "imagePull",
+            Self::ContainerConfig => "containerConfig",
+            Self::ContainerStart => "containerStart",
+            Self::CrashLoop => "crashLoop",
+            Self::OutOfMemory => "outOfMemory",
+            Self::Mount => "mount",
+            Self::Sandbox => "sandbox",
+            Self::Unschedulable => "unschedulable",
+            Self::PodCreation => "podCreation",
+            Self::PodFailed => "podFailed",
+            Self::NotReady => "notReady",
+            Self::Warning => "warning",
+        }
+    }
+
     /// The reasons under which Events know it.
     #[must_use]
     pub fn event_reasons(self) -> &'static [&'static str] {

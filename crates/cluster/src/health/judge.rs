@@ -35,8 +35,7 @@ impl HealthOptions {
 
     fn counts(&self, diagnosis: &Diagnosis) -> bool {
         // A problem without any count of its own (a pod without a node) has happened once.
-        let events = diagnosis.events.iter().map(|event| event.count).max().unwrap_or(1);
-        diagnosis.restarts.max(events) > self.threshold
+        diagnosis.restarts.max(diagnosis.repeated).max(1) > self.threshold
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Pod;
 use super::pod::controller;
-use crate::status::Object;
+use crate::status::{Object, without_pod};
 
 /// What is kept of an object that runs pods.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Workload {
         Self {
             uid: o.text("/metadata/uid").unwrap_or_default().to_owned(),
             revision,
-            replica_failure: failure.map(|c| c.explains()),
+            replica_failure: failure.map(|c| without_pod(&c.explains())),
         }
     }
 

@@ -29,6 +29,8 @@ mod pod;
 mod storage;
 mod workload;
 
+pub(crate) use workload::without_pod;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -39,8 +39,19 @@ pub(super) fn deployment(o: Object<'_>) -> Readiness {
         format!("waiting for {available}/{updated} updated replicas to be available")
     };
     match o.condition("ReplicaFailure").filter(|failure| failure.is_true()) {
-        Some(failure) => Readiness::progress(format!("{waiting} ({})", failure.says())),
+        Some(failure) => Readiness::progress(format!("{waiting} ({})", without_pod(&failure.says()))),
         None => Readiness::progress(waiting),
+    }
+}
+
+/// A refusal to create a pod without the pod's generated name, which is another one at each try: a sentence that stays
+/// the same while nothing changes.
+pub(crate) fn without_pod(text: &str) -> String {
+    const BEFORE: &str = "pods \"";
+    let Some((head, rest)) = text.split_once(BEFORE) else { return text.to_owned() };
+    match rest.split_once('"') {
+        Some((_, tail)) if tail.starts_with(" is forbidden") => format!("{head}{BEFORE}<pod>\"{tail}"),
+        Some(_) | None => text.to_owned(),
     }
 }
 
@@ -61,7 +72,7 @@ pub(super) fn replica_set(o: Object<'_>) -> Readiness {
         format!("waiting for {available}/{wanted} replicas to be available")
     };
     match o.condition("ReplicaFailure").filter(|failure| failure.is_true()) {
-        Some(failure) => Readiness::progress(format!("{waiting} ({})", failure.says())),
+        Some(failure) => Readiness::progress(format!("{waiting} ({})", without_pod(&failure.says()))),
         None => Readiness::progress(waiting),
     }
 }

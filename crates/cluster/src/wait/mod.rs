@@ -111,6 +111,9 @@ pub enum WaitEvent {
         object: ObjectRef,
         /// One sentence.
         message: String,
+        /// The same in a few words, where the problem was [`WaitEvent::Troubled`] before.
+        #[serde(skip)]
+        brief: Option<String>,
     },
     /// An object that had failed is ready after all.
     Recovered {

@@ -140,8 +140,9 @@ impl Slot {
             Verdict::Failed(index) => {
                 let diagnosis = self.diagnoses.remove(index);
                 let (reason, message) = (diagnosis.reason.clone(), diagnosis.to_string());
+                let known = diagnosis.brief();
                 self.diagnoses.insert(0, diagnosis);
-                events.extend(self.fail(reason, message, now));
+                events.extend(self.condemn(reason, message, Some(known), now));
                 (events, None)
             }
         }
@@ -220,11 +221,21 @@ impl Slot {
     }
 
     fn fail(&mut self, reason: String, message: String, now: Duration) -> Option<WaitEvent> {
+        self.condemn(reason, message, None, now)
+    }
+
+    fn condemn(
+        &mut self,
+        reason: String,
+        message: String,
+        brief: Option<String>,
+        now: Duration,
+    ) -> Option<WaitEvent> {
         if self.has_failed() {
             return None;
         }
         self.state = State::Failed { at: now, reason, message: message.clone() };
-        Some(WaitEvent::Failed { object: self.target.object.clone(), message })
+        Some(WaitEvent::Failed { object: self.target.object.clone(), message, brief })
     }
 
     /// How it ended, at `now`.

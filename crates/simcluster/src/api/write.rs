@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::body::Body;
 use super::prepare;
 use crate::cluster::{Cluster, State, now};
+use crate::controllers::quota;
 use crate::fields::managers::{Conflict, Managers, Reach, Writer, conflict_message};
 use crate::fields::typed;
 use crate::kinds::{Kind, KindId, Version};
@@ -225,6 +226,10 @@ impl Writing<'_> {
         let key = self.key(&name);
         if self.state.store.has(&key) {
             return Err(Refusal::already_exists(&self.kind.group, &self.kind.plural, &name));
+        }
+        if self.kind.namespaced {
+            quota::charge(self.state, &key.kind, self.ns, &object, self.options.dry_run)
+                .map_err(|why| Refusal::forbidden(&self.kind.group, &self.kind.plural, &name, &why))?;
         }
         managers.write(&mut object);
         if !self.options.dry_run {

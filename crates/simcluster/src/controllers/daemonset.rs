@@ -47,9 +47,18 @@ pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut set: Value) {
             "nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}],
         });
         pod["spec"]["tolerations"] = tolerations(&pod["spec"]["tolerations"]);
-        if let Some(created) = context.create("pods", pod, MANAGER) {
-            let message = format!("Created pod: {}", created.name);
-            context.event(&set, Event::normal("daemonset-controller", "SuccessfulCreate", &message));
+        match context.try_create("pods", pod, MANAGER) {
+            Ok(created) => {
+                let message = format!("Created pod: {}", created.name);
+                context.event(&set, Event::normal("daemonset-controller", "SuccessfulCreate", &message));
+            }
+            Err(None) => {}
+            Err(Some(why)) => {
+                let message = format!("Error creating: {why}");
+                context.event(&set, Event::warning("daemonset-controller", "FailedCreate", &message));
+                context.again(key, super::replicaset::RETRY);
+                break;
+            }
         }
     }
     for (pod_key, pod) in &pods {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::deployment::{MANAGER, Owned, limits};
-use super::objects::{condition, number, set_condition, set_count};
+use super::objects::{condition, drop_condition, number, set_condition, set_count};
 use crate::cluster::now;
 use crate::store::Key;
 
@@ -84,6 +84,14 @@ pub(crate) fn write(
             "Deployment does not have minimum availability.",
             true,
         );
+    }
+    // The latest set's complaint is the Deployment's.
+    match new.and_then(|set| condition(&set.set, "ReplicaFailure")).filter(|c| c["status"] == "True") {
+        Some(failure) => {
+            let text = failure["message"].as_str().unwrap_or_default().to_owned();
+            set_condition(&mut deployment, "ReplicaFailure", "True", "FailedCreate", &text, true);
+        }
+        None => drop_condition(&mut deployment, "ReplicaFailure"),
     }
     judge_progress(context, key, &mut deployment, &before, new, [replicas, updated, available, wanted]);
     context.save_status(key, &deployment, MANAGER);

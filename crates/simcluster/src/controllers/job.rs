@@ -114,9 +114,18 @@ pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut job: Value) {
         if failed > 0 && !backoff_over(context, key, &uid, failed) {
             break;
         }
-        if let Some(created) = context.create("pods", pod, MANAGER) {
-            let message = format!("Created pod: {}", created.name);
-            context.event(&job, Event::normal(COMPONENT, "SuccessfulCreate", &message));
+        match context.try_create("pods", pod, MANAGER) {
+            Ok(created) => {
+                let message = format!("Created pod: {}", created.name);
+                context.event(&job, Event::normal(COMPONENT, "SuccessfulCreate", &message));
+            }
+            Err(None) => {}
+            Err(Some(why)) => {
+                let message = format!("Error creating: {why}");
+                context.event(&job, Event::warning(COMPONENT, "FailedCreate", &message));
+                context.again(key, super::replicaset::RETRY);
+                break;
+            }
         }
     }
     count(context, &mut job, &uid);

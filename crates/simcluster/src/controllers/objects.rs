@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Context, Task};
+use super::{Context, Task, quota};
 use crate::api::prepare;
 use crate::api::write::metadata;
 use crate::cluster::now;
@@ -39,6 +39,11 @@ impl Context<'_> {
     /// Looks at an object again after a while.
     pub(crate) fn again(&mut self, key: &Key, delay: Duration) {
         self.once(pending_name(key), delay, Task::Reconcile(key.clone()));
+    }
+
+    /// Whether [`Context::again`] has been asked for the object and is not due yet.
+    pub(crate) fn is_pending(&self, key: &Key) -> bool {
+        self.state.pending.get(&pending_name(key)).is_some_and(|due| *due > std::time::Instant::now())
     }
 
     /// Stores a changed status, unless it is what is stored.
@@ -81,8 +86,18 @@ impl Context<'_> {
     }
 
     /// Creates an object of a built-in kind. Does nothing if the name is taken.
-    pub(crate) fn create(&mut self, kind_id: &str, mut object: Value, manager: &str) -> Option<Key> {
-        let kind = kinds::built_in(kind_id)?;
+    pub(crate) fn create(&mut self, kind_id: &str, object: Value, manager: &str) -> Option<Key> {
+        self.try_create(kind_id, object, manager).ok()
+    }
+
+    /// As [`Context::create`]; if a quota forbids it, the server's sentence about that.
+    pub(crate) fn try_create(
+        &mut self,
+        kind_id: &str,
+        mut object: Value,
+        manager: &str,
+    ) -> Result<Key, Option<String>> {
+        let kind = kinds::built_in(kind_id).ok_or(None)?;
         let version = kind.stored();
         object["apiVersion"] = json!(kind.api_version(&version.name));
         object["kind"] = json!(kind.kind);
@@ -96,12 +111,12 @@ impl Context<'_> {
         let ns = meta.get("namespace").and_then(Value::as_str).unwrap_or_default().to_owned();
         let key = Key::new(kind_id, &ns, &name);
         if self.state.store.has(&key) {
-            return None;
+            return Err(None);
         }
         if kind.namespaced {
-            let home = self.state.store.get(&Key::new("namespaces", "", &ns))?;
+            let home = self.state.store.get(&Key::new("namespaces", "", &ns)).ok_or(None)?;
             if home["metadata"].get("deletionTimestamp").is_some() && kind_id != "events" {
-                return None;
+                return Err(None);
             }
         }
         defaults::apply(kind_id, &mut object);
@@ -119,10 +134,15 @@ impl Context<'_> {
         if kind.generation {
             meta.insert("generation".into(), json!(1));
         }
-        prepare::create(self.cluster, self.state, kind, version.status, &mut object, false).ok()?;
+        prepare::create(self.cluster, self.state, kind, version.status, &mut object, false)
+            .map_err(|_| None)?;
+        if kind.namespaced && kind_id != "events" {
+            quota::charge(self.state, kind_id, &ns, &object, false)
+                .map_err(|why| Some(format!("{kind_id} \"{name}\" is forbidden: {why}")))?;
+        }
         managers.write(&mut object);
         self.state.store.put(&key, &mut object);
-        Some(key)
+        Ok(key)
     }
 
     /// The dependents of an owner of one kind, with their keys, oldest first.
@@ -242,6 +262,13 @@ pub(crate) fn canonical(value: &Value) -> String {
         }
     }
     sorted(value).to_string()
+}
+
+/// Removes a condition.
+pub(crate) fn drop_condition(object: &mut Value, name: &str) {
+    if let Some(conditions) = object["status"].get_mut("conditions").and_then(Value::as_array_mut) {
+        conditions.retain(|condition| condition["type"] != name);
+    }
 }
 
 /// Sets a condition of the `{type, status, reason, message}` kind; `times` names the time fields that move

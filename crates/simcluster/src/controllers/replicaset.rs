@@ -12,6 +12,8 @@ use crate::selector::LabelSelector;
 use crate::store::Key;
 
 const MANAGER: &str = "kube-controller-manager";
+/// Until the creation of a pod that was forbidden is tried again.
+pub(crate) const RETRY: Duration = Duration::from_secs(1);
 
 pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut set: Value) {
     let uid = set["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
@@ -20,16 +22,9 @@ pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut set: Value) {
     pods.retain(|(_, p)| is_active(p));
     let wanted = number(&set, "/spec/replicas");
     let have = i64::try_from(pods.len()).unwrap_or(i64::MAX);
-    let component =
-        if &*key.kind == "replicasets.apps" { "replicaset-controller" } else { "replication-controller" };
+    let component = component(key);
     if set["metadata"].get("deletionTimestamp").is_none() {
-        for _ in have..wanted {
-            let pod = pod_of(&set, &set["spec"]["template"]);
-            if let Some(created) = context.create("pods", pod, MANAGER) {
-                let text = format!("Created pod: {}", created.name);
-                context.event(&set, Event::normal(component, "SuccessfulCreate", &text));
-            }
-        }
+        create_missing(context, key, &mut set, have..wanted);
         if have > wanted {
             let excess = usize::try_from(have - wanted).unwrap_or(0);
             pods.sort_by_key(|(k, p)| rank(k, p));
@@ -72,6 +67,37 @@ pub(crate) fn reconcile(context: &mut Context<'_>, key: &Key, mut set: Value) {
     if let Some(left) = soonest {
         context.again(key, left + Duration::from_millis(5));
     }
+}
+
+fn component(key: &Key) -> &'static str {
+    if &*key.kind == "replicasets.apps" { "replicaset-controller" } else { "replication-controller" }
+}
+
+/// Creates pods. One that a quota forbids is recorded as a condition, and tried again after [`RETRY`], not at once.
+fn create_missing(context: &mut Context<'_>, key: &Key, set: &mut Value, missing: std::ops::Range<i64>) {
+    let is_refused = objects::condition(set, "ReplicaFailure").is_some();
+    if is_refused && !missing.is_empty() && context.is_pending(key) {
+        return;
+    }
+    let component = component(key);
+    for _ in missing {
+        let pod = pod_of(set, &set["spec"]["template"]);
+        match context.try_create("pods", pod, MANAGER) {
+            Ok(created) => {
+                let text = format!("Created pod: {}", created.name);
+                context.event(set, Event::normal(component, "SuccessfulCreate", &text));
+            }
+            Err(None) => {}
+            Err(Some(why)) => {
+                let text = format!("Error creating: {why}");
+                context.event(set, Event::warning(component, "FailedCreate", &text));
+                objects::set_condition(set, "ReplicaFailure", "True", "FailedCreate", &why, false);
+                context.again(key, RETRY);
+                return;
+            }
+        }
+    }
+    objects::drop_condition(set, "ReplicaFailure");
 }
 
 /// Those that go first: not on a node, not running, not ready, the youngest.

@@ -189,9 +189,18 @@ fn create_pod(
         volumes.insert(0, json!({"name": volume, "persistentVolumeClaim": {"claimName": claim_name}}));
         pod["spec"]["volumes"] = Value::Array(volumes);
     }
-    if context.create("pods", pod, MANAGER).is_some() {
-        let message = format!("Create Pod {name} in StatefulSet {} successful", key.name);
-        context.event(set, Event::normal("statefulset-controller", "SuccessfulCreate", &message));
+    let what = format!("Pod {name} in StatefulSet {}", key.name);
+    match context.try_create("pods", pod, MANAGER) {
+        Ok(_) => {
+            let message = format!("create {what} successful");
+            context.event(set, Event::normal("statefulset-controller", "SuccessfulCreate", &message));
+        }
+        Err(None) => {}
+        Err(Some(why)) => {
+            let message = format!("create {what} failed error: {why}");
+            context.event(set, Event::warning("statefulset-controller", "FailedCreate", &message));
+            context.again(key, super::replicaset::RETRY);
+        }
     }
 }
 

@@ -61,6 +61,11 @@ fn scaled(mantissa: i128, exponent: i32) -> Option<i128> {
 const UNIT: i128 = 1_000_000_000;
 
 impl Quantity {
+    /// Another amount, written alike.
+    pub(crate) fn with(self, nano: i128) -> Self {
+        Self { nano, ..self }
+    }
+
     /// The canonical text: the largest suffix that leaves no fraction.
     pub(crate) fn canonical(self) -> String {
         if self.nano == 0 {
