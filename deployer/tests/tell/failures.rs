@@ -81,6 +81,9 @@ fn write_quota(stage: &mut Stage) -> String {
     namespace
 }
 
+/// Name, what its trouble is called, the server's word for it, how many pods, part of the sentence, end of the log.
+type Row<'a> = (&'a str, &'a str, &'a [&'a str], u64, &'a str, &'a [&'a str]);
+
 const SECRET_VOLUME: &str = "      volumes: [{name: v, secret: {secretName: not-there}}]\n";
 const SELECTOR: &str = "      nodeSelector: {kit-test: nowhere}\n";
 
@@ -120,8 +123,7 @@ fn every_failure_is_found_early_and_told_with_pods_reason_and_log() {
     assert_eq!(answer.exit_code, 1, "{answer}");
     let told = Told::of(&answer);
     let log = &["panic: something went wrong", "exit status 1"][..];
-    // Name, what it is called, the server's word for it, how many pods, part of the sentence, end of the log.
-    let rows: [(&str, &str, &[&str], u64, &str, &[&str]); 9] = [
+    let rows: [Row<'_>; 9] = [
         ("crash", "crashLoop", &["CrashLoopBackOff"], 3, "keeps crashing", log),
         ("memory", "outOfMemory", &["OOMKilled"], 1, "exit code 137", log),
         ("image", "imagePull", &["ErrImagePull", "ImagePullBackOff"], 2, "registry.example/bad:1", &[]),
