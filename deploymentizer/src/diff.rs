@@ -112,7 +112,8 @@ fn compare(old: &Renderer, new: &Renderer, selection: &Selection) -> (Outcome, V
     let mut groups = Groups::default();
     let (mut changed, mut untouched) = (0, 0);
     let (mut added, mut removed) = (Vec::new(), Vec::new());
-    let none = || Rendered { cluster: "".into(), files: Vec::new(), warnings: Vec::new() };
+    let none =
+        || Rendered { cluster: "".into(), files: Vec::new(), warnings: Vec::new(), failed: BTreeSet::new() };
     for (name, pair) in names.iter().zip(pairs) {
         match pair {
             None => untouched += 1,
