@@ -115,7 +115,7 @@ fn merge_values(
 ) -> Arc<Node> {
     if key == "env"
         && let Value::List(base) = &below.value
-        && !matches!(above.value, Value::List(_) | Value::Map(_))
+        && !matches!(above.value, Value::List(_))
     {
         // kit: what JavaScript takes for false is no list to merge; anything else is added to an empty one.
         if !above.is_truthy() {
@@ -305,6 +305,7 @@ mod tests {
         );
         assert_eq!(env("[null, {name: A}]", "[null]"), json!([{"name": "A"}]));
         assert_eq!(env("[{name: A}]", "{a: 1}"), json!([{"name": "A"}]));
+        assert_eq!(env("[]", "{a: 1}"), json!([{"a": 1}]));
         assert_eq!(env("[{name: A}]", "null"), json!([{"name": "A"}]));
     }
 
