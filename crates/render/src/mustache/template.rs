@@ -191,6 +191,7 @@ impl<O> Run<'_, O> {
             let start = self.out.len();
             match &template.tokens[index] {
                 Token::Text { span } => {
+                    self.bound(span.start)?;
                     self.out.push_str(&template.source[span.clone()]);
                     self.observer.text(span, start..self.out.len());
                 }
@@ -260,14 +261,20 @@ impl<O> Run<'_, O> {
     }
 
     fn lookup<'a, V: Data<'a>>(&mut self, frame: &Frame<'_, V>, tag: &Tag) -> Result<Found<V>, RenderError> {
-        let at = || self.template.position(tag.span.start);
+        self.bound(tag.span.start)?;
+        frame.lookup(&tag.name).map_err(|_inside_null| RenderError::InsideNull {
+            name: tag.text.to_string(),
+            at: self.template.position(tag.span.start),
+        })
+    }
+
+    /// One more step, at this byte of the template, if there were not too many.
+    fn bound(&mut self, at: usize) -> Result<(), RenderError> {
         self.steps += 1;
         if self.steps > MOST_STEPS || self.out.len() > self.limit {
-            return Err(RenderError::Runaway { at: at() });
+            return Err(RenderError::Runaway { at: self.template.position(at) });
         }
-        frame
-            .lookup(&tag.name)
-            .map_err(|_inside_null| RenderError::InsideNull { name: tag.text.to_string(), at: at() })
+        Ok(())
     }
 }
 

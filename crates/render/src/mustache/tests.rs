@@ -249,3 +249,17 @@ fn an_observer_sees_every_text_value_and_section_with_its_place_in_the_output() 
         ]
     );
 }
+
+#[test]
+fn a_template_that_multiplies_without_end_is_stopped() {
+    let view = serde_json::json!({"l": vec![1; 200]});
+    let long = format!("{{{{#l}}}}{}{{{{/l}}}}", "x".repeat(1 << 20));
+    let nested = format!("a\n{}{}", "{{#l}}".repeat(4), "{{/l}}".repeat(4));
+    for (source, line) in [(long, 1), (nested, 2)] {
+        let mut out = String::new();
+        let error = Template::parse(&source).unwrap().render(&view, &mut out, &mut ()).unwrap_err();
+        assert!(error.to_string().contains("does too much"), "{error}");
+        assert_eq!(error.position().line, line);
+        assert!(out.len() < 70 << 20);
+    }
+}
