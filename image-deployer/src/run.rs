@@ -21,6 +21,7 @@ pub(crate) fn run(request: &Request, interrupted: &Interrupted, printer: &Printe
         Some(check) => registry::checked(check, &request.wants, printer)?,
         None => request.wants.clone(),
     };
+    interrupted.begin();
     // The plan of the last tip: what is told is what was decided on the tip that was written.
     let mut last = Decided::default();
     let mut decide = |tip: &mut dyn TipReader| decide(request, &wants, tip, &mut last);

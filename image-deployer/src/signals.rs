@@ -23,6 +23,8 @@ const GRACE: Duration = Duration::from_secs(10);
 pub(crate) struct Interrupted {
     pub(crate) stop: Stop,
     terminated: Arc<AtomicBool>,
+    /// Whether there is anything to be ended in good order.
+    begun: Arc<AtomicBool>,
 }
 
 impl Interrupted {
@@ -31,6 +33,11 @@ impl Interrupted {
         self.stop.is_asked().then(|| {
             if self.terminated.load(Ordering::SeqCst) { Exit::Terminated } else { Exit::Interrupted }
         })
+    }
+
+    /// From now on a push may be on its way.
+    pub(crate) fn begin(&self) {
+        self.begun.store(true, Ordering::SeqCst);
     }
 
     /// Listens from now on; `say` narrates.
@@ -42,6 +49,10 @@ impl Interrupted {
                 let again = this.stop.is_asked();
                 this.terminated.store(signal != SIGINT, Ordering::SeqCst);
                 this.stop.ask();
+                if !this.begun.load(Ordering::SeqCst) {
+                    say("interrupted: nothing was written");
+                    end(&this);
+                }
                 if again {
                     end(&this);
                 }

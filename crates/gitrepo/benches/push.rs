@@ -1,6 +1,6 @@
 //! One changed line, pushed: the usual script, the careful one, and ours, side by side.
 //!
-//! `cargo bench -p gitrepo --bench push`, with `-- --sizes 100,100000 --ways http --runs 5` to choose.
+//! `cargo bench -p gitrepo --bench push` (figures: docs/image-deployer-measured.md), with `-- --sizes 100,100000 --ways http --runs 5` to choose.
 //!
 //! All three read the tip of `main` of a bare repository, replace the image of one file
 //! (`images/team-NNN/app-NN/branch-N.yaml`), commit and push, each run on a tip that the run before

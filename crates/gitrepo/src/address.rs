@@ -33,6 +33,10 @@ impl Address {
         if text.is_empty() {
             return Err(bad("it is empty"));
         }
+        // Some of what it goes through reads lines: http, and `git credential`.
+        if text.chars().any(char::is_control) {
+            return Err(bad("it holds a line break or another control character"));
+        }
         if let Some((scheme, rest)) = text.split_once("://") {
             let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
             return match scheme.to_ascii_lowercase().as_str() {
@@ -156,7 +160,7 @@ fn percent_decode(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// `text` with user, password and query taken out of every URL in it, and what would move a terminal's cursor: what
+/// `text` with user, password and secrets of the query taken out of every URL in it, and what would move a terminal's cursor: what
 /// may be printed.
 pub fn redact(text: &str) -> String {
     let text: String = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
@@ -176,18 +180,28 @@ pub fn redact(text: &str) -> String {
             _ => out.push_str(authority),
         }
         rest = &tail[end..];
-        // A query may hold a token. That of git's own requests does not.
-        let url = rest.find(|c: char| c.is_whitespace() || "'\"`<>".contains(c)).unwrap_or(rest.len());
-        if let Some(query) = rest[..url].find('?')
-            && !rest[query..].starts_with("?service=git-")
-        {
-            out.push_str(&rest[..query]);
-            out.push_str("?***");
-            rest = &rest[url..];
-        }
+        let end = rest.find(|c: char| c.is_whitespace() || "'\"`<>".contains(c)).unwrap_or(rest.len());
+        let (url, after) = rest.split_at(end);
+        out.push_str(&without_secrets(url));
+        rest = after;
     }
     out.push_str(rest);
     out
+}
+
+/// The path of a URL and its query, in which values are hidden that go by the name of a secret.
+fn without_secrets(url: &str) -> String {
+    const SECRET: [&str; 8] = ["token", "secret", "passw", "auth", "key", "sig", "credential", "pat="];
+    let Some((path, query)) = url.split_once('?') else { return url.to_string() };
+    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, _)) if SECRET.iter().any(|word| pair_name(name).contains(word)) => format!("{name}=***"),
+        _ => pair.to_string(),
+    });
+    format!("{path}?{}", pairs.collect::<Vec<_>>().join("&"))
+}
+
+fn pair_name(name: &str) -> String {
+    format!("{}=", name.to_ascii_lowercase())
 }
 
 /// A server's text without passwords and without what would move a terminal's cursor.
@@ -237,6 +251,8 @@ mod tests {
             ("ssh://-oProxyCommand=x/y", "ssh://-oProxyCommand=x/y"),
             ("git://h", "git://h"),
             ("-oProxyCommand=x:y", "-oProxyCommand=x:y"),
+            ("https://h/x\u{1b}[2J", "https://h/x[2J"),
+            ("https://h/x\nhost=evil", "https://h/x\nhost=evil"),
         ] {
             let Err(GitError::Url { url, .. }) = Address::parse(url) else {
                 panic!("{url} was taken");
@@ -252,10 +268,8 @@ mod tests {
             "fatal: 'https://h/x' and ssh://git@h/y and https://h"
         );
         assert_eq!(
-            redact(
-                "see 'https://h/x?private_token=tok&a=https://b' or https://h/x/info/refs?service=git-upload-pack"
-            ),
-            "see 'https://h/x?***' or https://h/x/info/refs?service=git-upload-pack"
+            redact("see 'https://h/x?private_token=tok&a=1' or https://h/results?buildId=7&view=logs"),
+            "see 'https://h/x?private_token=***&a=1' or https://h/results?buildId=7&view=logs"
         );
     }
 }

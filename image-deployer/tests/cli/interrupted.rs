@@ -76,6 +76,27 @@ fn a_wait_for_the_next_attempt_ends_at_once_and_says_that_nothing_was_written() 
     }
 }
 
+#[test]
+fn whoever_waits_for_a_list_on_stdin_is_interrupted_at_once() {
+    let sandbox = Sandbox::new();
+    // stdin stays open: it belongs to the child that is kept here.
+    let child =
+        sandbox.start(&program("image-deployer").args(["--repo", "m.git", "--branch", "b", "--image", "-"]));
+    std::thread::sleep(Duration::from_millis(300));
+    let started = Instant::now();
+    signal(&child, "INT");
+    let mut child = child;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(started.elapsed() < Duration::from_secs(8));
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let (_, _, stderr) = ended(child);
+    assert_eq!((status.code(), stderr.as_str()), (Some(130), "interrupted: nothing was written\n"));
+}
+
 /// The push is on its way when the signal comes; `fault` is done to it a second later.
 fn interrupted_while_pushing(answered: bool) -> (BareRepo, (Option<i32>, String, String)) {
     let repo = repository();

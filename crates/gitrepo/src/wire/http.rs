@@ -236,9 +236,10 @@ impl Http {
         if self.base.starts_with("https:") && !url.starts_with("https:") {
             return Err(refused(format!("it redirects from https to http: {shown}")));
         }
-        if host != self.host {
-            // Credentials are for the host they were given for.
+        if !same_server(&self.base, &url) {
+            // Credentials are for the server they were given for.
             self.header = None;
+            self.auth = Auth::None;
         }
         self.host = host;
         self.base = url;
@@ -334,6 +335,19 @@ impl Line for Http {
     }
 }
 
+/// Whether a redirect stays with the server: the same host and port, or the step from http to https.
+fn same_server(from: &str, to: &str) -> bool {
+    let parts = |url: &str| {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+        let authority = rest.split('/').next().unwrap_or_default().to_ascii_lowercase();
+        let usual = if scheme == "https" { ":443" } else { ":80" };
+        let authority = authority.strip_suffix(usual).unwrap_or(&authority).to_string();
+        (scheme.to_string(), authority)
+    };
+    let ((from_scheme, from), (to_scheme, to)) = (parts(from), parts(to));
+    from == to && (from_scheme == to_scheme || to_scheme == "https")
+}
+
 /// Whether a request failed before anything of it was sent.
 fn never_sent(error: &ureq::Error) -> bool {
     use ureq::{Error, Timeout};
@@ -414,4 +428,24 @@ fn agent(remote: &RemoteSpec, url: &str, host: &str, meter: &Arc<Meter>) -> Resu
             .chain(CountingConnector(Arc::clone(meter)))
             .chain(RustlsConnector::default());
     Ok(Agent::with_parts(config, connector, DefaultResolver::default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same_server;
+
+    #[test]
+    fn credentials_stay_with_their_server() {
+        for (from, to, same) in [
+            ("https://h/a", "https://h/b", true),
+            ("https://H:443/a", "https://h/b", true),
+            ("http://h/a", "https://h/a", true),
+            ("https://h/a", "https://h:8443/a", false),
+            ("https://h/a", "http://h/a", false),
+            ("https://h/a", "https://h.evil/a", false),
+            ("https://h/a", "https://other/a", false),
+        ] {
+            assert_eq!(same_server(from, to), same, "{from} {to}");
+        }
+    }
 }
