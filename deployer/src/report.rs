@@ -25,7 +25,7 @@ pub(crate) fn report(outcomes: &[ClusterOutcome], facts: Facts) -> Report {
         version: VERSION,
         event: "report".to_owned(),
         program: concat!("deployer ", env!("CARGO_PKG_VERSION")).to_owned(),
-        started: facts.started.to_string(),
+        started: seconds_of(facts.started),
         seconds: round(facts.seconds),
         dry_run: facts.dry_run,
         commit: facts.commit,
@@ -33,6 +33,11 @@ pub(crate) fn report(outcomes: &[ClusterOutcome], facts: Facts) -> Report {
         totals: clusters.iter().fold(Counts::default(), |sum, cluster| sum.plus(cluster.counts)),
         clusters,
     }
+}
+
+/// RFC 3339 with whole seconds, as Kubernetes writes times.
+pub(crate) fn seconds_of(time: Timestamp) -> String {
+    time.round(jiff::Unit::Second).unwrap_or(time).to_string()
 }
 
 /// Milliseconds are as much as anybody can use.

@@ -351,11 +351,14 @@ async fn compare(status: &StatusArgs, deploy: &DeployArgs, targets: &[Target]) -
         targets.iter().filter(|target| dir.join(target.name.as_str()).is_dir()).cloned().collect();
     let manifests = Manifests { dir, namespaces: None, selector, resource: None };
     manifests.check(&targets)?;
+    let options = rollout_options(deploy)?;
     let options = RolloutOptions {
         connect: connect_options(&status.reach),
         timeout: status.reach.timeout,
         extent: Extent::Plan,
-        ..rollout_options(deploy)?
+        // Nothing is written: what somebody else holds is drift to be told, not a reason to refuse.
+        plan: PlanOptions { force_conflicts: true, ..options.plan },
+        ..options
     };
     let (_switch, stop) = Stop::new();
     let fleet = Fleet {

@@ -10,7 +10,7 @@ use cli::report::{
 use cli::{Exit, Failure, Format, Printer, Problem};
 use cluster::connect::{ConnectOptions, Connection, Plugins, Target};
 use cluster::events::Events;
-use cluster::outcome::ClusterOutcome;
+use cluster::outcome::{ClusterOutcome, ObjectResult};
 use cluster::status::Readiness;
 use cluster::survey::{Running, survey};
 use futures::StreamExt as _;
@@ -51,9 +51,10 @@ pub(crate) fn status(
     runtime.shutdown_background();
 
     match printer.format() {
-        Format::Json | Format::Ndjson => printer.result(&status.json()),
+        Format::Json => printer.result(&status.json()),
+        Format::Ndjson => printer.result(&status.json_line()),
         Format::Text => {
-            printer.result(&status.table());
+            printer.result(&status.table(printer.width()));
             let troubles = status.troubles();
             if !troubles.is_empty() {
                 printer.result(&format!("\n{troubles}"));
@@ -91,7 +92,7 @@ async fn ask(args: &StatusArgs, connect: ConnectOptions, targets: Vec<Target>, p
     let mut clusters: Vec<ClusterStatus> =
         answers.buffer_unordered(usize::from(args.reach.concurrency)).collect().await;
     clusters.sort_by(|a, b| a.name.cmp(&b.name));
-    Status::new(jiff::Timestamp::now().to_string(), clusters)
+    Status::new(report::seconds_of(jiff::Timestamp::now()), clusters)
 }
 
 async fn one(
@@ -119,14 +120,19 @@ fn cluster_status(name: String, found: Result<Vec<Running>, Trouble>, plans: &Pl
         Err(trouble) => (Vec::new(), Some(trouble)),
     };
     let mut differences = plans.get(&name).map(differences);
+    // A comparison that failed as a whole has found nothing in sync.
+    let failed = plans.get(&name).and_then(|plan| plan.trouble.as_ref()).map(cluster::outcome::Trouble::line);
     let resources = running
         .into_iter()
         .map(|running| {
             let object = running.object.to_string();
             let difference = differences.as_mut().map(|all| {
-                let none =
-                    Difference { object: object.clone(), kind: DifferenceKind::Unknown, fields: Vec::new() };
-                all.remove(&object).unwrap_or(none)
+                let none = || Difference {
+                    object: object.clone(),
+                    kind: if failed.is_some() { DifferenceKind::Failed } else { DifferenceKind::Unknown },
+                    fields: failed.iter().cloned().collect(),
+                };
+                all.remove(&object).filter(|_| failed.is_none()).unwrap_or_else(none)
             });
             resource(running, difference)
         })
@@ -138,11 +144,21 @@ fn cluster_status(name: String, found: Result<Vec<Running>, Trouble>, plans: &Pl
 
 /// How each object of the manifests relates to what is there, by `Kind/namespace/name`.
 fn differences(outcome: &ClusterOutcome) -> BTreeMap<String, Difference> {
-    let in_sync = outcome.objects.iter().map(|object| {
-        let object = object.object.to_string();
-        (object.clone(), Difference { object, kind: DifferenceKind::InSync, fields: Vec::new() })
+    let found = outcome.objects.iter().map(|object| {
+        let name = object.object.to_string();
+        let (kind, fields) = match &object.result {
+            ObjectResult::Failed { trouble } => (DifferenceKind::Failed, vec![trouble.line()]),
+            ObjectResult::Skipped { because } => (DifferenceKind::Failed, vec![because.clone()]),
+            ObjectResult::Created
+            | ObjectResult::Configured
+            | ObjectResult::Recreated
+            | ObjectResult::Unchanged
+            | ObjectResult::Deleted
+            | ObjectResult::NotReady { .. } => (DifferenceKind::InSync, Vec::new()),
+        };
+        (name.clone(), Difference { object: name, kind, fields })
     });
-    let mut all: BTreeMap<String, Difference> = in_sync.collect();
+    let mut all: BTreeMap<String, Difference> = found.collect();
     for change in &outcome.changes {
         let told: Vec<_> = change.changes.iter().filter(|field| !is_mark(&field.path)).collect();
         if told.is_empty() {

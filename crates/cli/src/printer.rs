@@ -42,6 +42,11 @@ impl Printer {
         !self.quiet && io::stderr().is_terminal()
     }
 
+    /// Columns of the terminal that results are read on; none where they go to a file or a program.
+    pub fn width(&self) -> Option<usize> {
+        terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
+    }
+
     /// Whether stderr is coloured.
     pub fn has_colour(&self) -> bool {
         self.colour

@@ -52,7 +52,7 @@ fn verdict(dom: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-fn check(page: &str) {
+fn check(page: &str, sizes: &[(u32, bool)]) {
     let Some(browser) = chromium() else {
         eprintln!("SKIPPED: no chromium in PATH, the HTML report was not opened in a browser");
         return;
@@ -64,7 +64,7 @@ fn check(page: &str) {
         page.find("<meta http-equiv=\"Content-Security-Policy\"").expect("the page forbids requests");
     let end = policy + page[policy..].find('>').unwrap() + 1;
     let copy = format!("{}{}", &page[..policy], &page[end..]).replace("</body>", &script);
-    for (width, dark) in [(360, false), (1280, false), (1280, true)] {
+    for (width, dark) in sizes.iter().copied() {
         let file = dir.path().join(format!("copy-{width}.html"));
         std::fs::write(&file, &copy).unwrap();
         let opened = if width < 500 {
@@ -101,7 +101,13 @@ fn the_page_of_a_deploy_is_readable_on_phone_and_desk_and_asks_for_nothing() {
     let path = dir.path().join("report.html");
     let file: ReportFile = path.to_str().unwrap().parse().unwrap();
     file.write(&sample::report()).unwrap();
-    check(&std::fs::read_to_string(path).unwrap());
+    check(&std::fs::read_to_string(path).unwrap(), &[(360, false), (1280, false), (1280, true)]);
+}
+
+#[test]
+fn the_page_of_what_runs_where_is_readable_too() {
+    // The style is that of the other page: what can differ is what is on it.
+    check(&cli::report::page(&sample::status().page()), &[(360, false)]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What deployer tells: progress, tables, reports, annotations, webhooks, status. Against clusters: simulated ones, or the real
 //! ones of `KIT_TEST_CONFIGS`.
-#![allow(clippy::unwrap_used, clippy::print_stderr)] // a panic in a test's helper is a failed test
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout)] // a panic in a test's helper is a failed test
 
 mod api;
 mod failures;
@@ -8,6 +8,7 @@ mod hook;
 mod live;
 mod outcomes;
 mod reports;
+mod scale;
 mod status;
 mod webhooks;
 

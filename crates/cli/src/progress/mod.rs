@@ -288,7 +288,7 @@ fn pad(text: &str, width: usize) -> String {
 }
 
 /// `text` in at most `width` columns, without control characters and spaces at its end.
-fn fit(text: &str, width: usize) -> String {
+pub(crate) fn fit(text: &str, width: usize) -> String {
     cut(text, width).trim_end().to_owned()
 }
 

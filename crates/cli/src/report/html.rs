@@ -158,7 +158,7 @@ fn blocks(html: &mut String, all: &[Block], level: u8) {
     for block in all {
         match block {
             Block::Text(text) => {
-                let _ = writeln!(html, "<p>{}</p>", escape(text));
+                let _ = writeln!(html, "<p>{}</p>", prose(text));
             }
             Block::Item(heading, inner) => {
                 let _ = writeln!(html, "<h{level}>{}</h{level}>\n<div class=\"item\">", escape(heading));
@@ -168,7 +168,7 @@ fn blocks(html: &mut String, all: &[Block], level: u8) {
             Block::List(items) => {
                 html.push_str("<ul>\n");
                 for item in items {
-                    let _ = writeln!(html, "<li>{}</li>", escape(item));
+                    let _ = writeln!(html, "<li>{}</li>", prose(item));
                 }
                 html.push_str("</ul>\n");
             }
@@ -334,6 +334,20 @@ fn trouble_blocks(trouble: &Trouble, diagnoses: &[Diagnosis]) -> Vec<Block> {
     }
     blocks.extend(trouble.hints.iter().map(|hint| Block::Text(format!("hint: {hint}"))));
     blocks
+}
+
+/// A sentence, what stands in backticks set as code.
+fn prose(text: &str) -> String {
+    let safe = escape(text);
+    let parts: Vec<&str> = safe.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return safe;
+    }
+    let mut html = String::with_capacity(safe.len() + 16);
+    for (index, part) in parts.iter().enumerate() {
+        let _ = if index % 2 == 1 { write!(html, "<code>{part}</code>") } else { write!(html, "{part}") };
+    }
+    html
 }
 
 fn escape(text: &str) -> String {

@@ -2,7 +2,7 @@
 //! JSON ([`Report::read`]) by whoever joins or shows reports.
 //!
 //! The JSON carries [`VERSION`]; `crates/cli/schema/report.v1.json` describes it, and a test holds the two together. Fields may be
-//! added within a version; a reader ignores those that it does not know.
+//! added within a version; a reader ignores those that it does not know. `status.v1.json` beside it does the same for [`Status`].
 
 mod alike;
 mod file;

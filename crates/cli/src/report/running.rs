@@ -2,6 +2,7 @@
 
 use comfy_table::{Table, presets};
 use serde::{Deserialize, Serialize};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::html::{Block, Cell, Grid, Page, Section, Tone};
 use super::{Diagnosis, Trouble, VERSION};
@@ -124,6 +125,8 @@ pub enum DifferenceKind {
     Drift,
     /// It is not there.
     Missing,
+    /// The server would not take what the manifest says, or could not be asked.
+    Failed,
 }
 
 impl DifferenceKind {
@@ -134,13 +137,14 @@ impl DifferenceKind {
             Self::Outdated => "outdated",
             Self::Drift => "drift",
             Self::Missing => "missing",
+            Self::Failed => "not comparable",
         }
     }
 
     fn tone(self) -> Tone {
         match self {
             Self::InSync => Tone::Good,
-            Self::Drift | Self::Missing => Tone::Bad,
+            Self::Drift | Self::Missing | Self::Failed => Tone::Bad,
             Self::Unknown | Self::Outdated => Tone::Plain,
         }
     }
@@ -167,6 +171,38 @@ impl ResourceState {
 
 const HEAD: [&str; 8] = ["Cluster", "Resource", "Image", "Commit", "Updated", "State", "Pods", "Manifest"];
 
+/// The columns of a page: what a phone shows without scrolling comes first.
+const PAGE: [usize; 7] = [1, 5, 6, 2, 7, 3, 4];
+/// The column that is there only where manifests were given.
+const MANIFEST: usize = 7;
+
+/// How much of a workload a table tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Detail {
+    /// All of it.
+    Full,
+    /// Images without their registry, short commits.
+    ShortNames,
+    /// And no times.
+    NoTimes,
+    /// Only the tags of images, no commits, and the pods last.
+    Narrow,
+}
+
+/// `1 cluster`, `2 clusters`.
+fn counted(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+/// `web:7` of `registry.example/team/web:7`; of a digest the first characters.
+fn last_part(image: &str) -> &str {
+    let last = image.rsplit('/').next().unwrap_or(image);
+    match last.split_once("@sha256:") {
+        Some((before, digest)) => &last[..before.len() + "@sha256:".len() + digest.len().min(7)],
+        None => last,
+    }
+}
+
 impl Status {
     /// A status of clusters.
     #[must_use]
@@ -174,33 +210,56 @@ impl Status {
         Self { version: VERSION, time, clusters }
     }
 
-    /// Cluster × resource.
+    /// Cluster × resource. For a terminal of `width` columns images, commits and times are shortened, and then lines are cut,
+    /// until it fits; without a width everything is told, for those who search in it.
     #[must_use]
-    pub fn table(&self) -> String {
+    pub fn table(&self, width: Option<usize>) -> String {
+        let Some(width) = width else { return self.lines(Detail::Full) };
+        let fits = |text: &String| text.lines().all(|line| line.width() <= width);
+        [Detail::Full, Detail::ShortNames, Detail::NoTimes, Detail::Narrow]
+            .into_iter()
+            .map(|detail| self.lines(detail))
+            .find(fits)
+            .unwrap_or_else(|| {
+                let table = self.lines(Detail::Narrow);
+                table.lines().map(|line| crate::progress::fit(line, width) + "\n").collect()
+            })
+    }
+
+    fn lines(&self, detail: Detail) -> String {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
+        // Cut at the end, a narrow table loses what is told again below it.
+        let order: &[usize] = match detail {
+            Detail::Full | Detail::ShortNames => &[0, 1, 2, 3, 4, 5, 6, 7],
+            Detail::NoTimes => &[0, 1, 2, 3, 5, 6, 7],
+            Detail::Narrow => &[0, 1, 2, 5, 7, 6],
+        };
         let compared = self.is_compared();
-        let columns = if compared { 8 } else { 7 };
-        table.set_header(HEAD[..columns].iter().map(|head| head.to_uppercase()));
+        let shown: Vec<usize> =
+            order.iter().copied().filter(|column| *column != MANIFEST || compared).collect();
+        let mut add = |row: Vec<String>| {
+            table.add_row(
+                shown.iter().map(|column| row.get(*column).cloned().unwrap_or_default()).collect::<Vec<_>>(),
+            );
+        };
+        add(HEAD.iter().map(|head| head.to_uppercase()).collect());
+        let dashes = |name: &str, state: &str| {
+            let mut row = vec![name.to_owned()];
+            row.resize(5, "-".to_owned());
+            row.push(state.to_owned());
+            row
+        };
         for cluster in &self.clusters {
-            if let Some(trouble) = &cluster.trouble {
-                table.add_row([
-                    cluster.name.as_str(),
-                    "-",
-                    "-",
-                    "-",
-                    "-",
-                    "unreachable",
-                    trouble.message.as_str(),
-                ]);
+            if cluster.trouble.is_some() {
+                add(dashes(&cluster.name, "unreachable"));
             } else if cluster.resources.is_empty() {
-                table.add_row([cluster.name.as_str(), "-", "-", "-", "-", "nothing of kit"]);
+                add(dashes(&cluster.name, "nothing of kit"));
             }
             for resource in &cluster.resources {
                 let mut row = vec![cluster.name.clone()];
-                row.extend(resource.cells().into_iter().map(|cell| cell.text));
-                row.truncate(columns);
-                table.add_row(row);
+                row.extend(resource.told(detail).into_iter().map(|cell| cell.text));
+                add(row);
             }
         }
         for column in table.column_iter_mut() {
@@ -259,6 +318,14 @@ impl Status {
         text
     }
 
+    /// The status as one line of JSON.
+    #[must_use]
+    pub fn json_line(&self) -> String {
+        let mut text = serde_json::to_string(self).expect("maps with text keys always serialise");
+        text.push('\n');
+        text
+    }
+
     /// The status as a page.
     #[must_use]
     pub fn page(&self) -> Page {
@@ -281,10 +348,10 @@ impl Status {
         Page {
             title: "What runs where".to_owned(),
             headline: format!(
-                "{} clusters{}; {ready} of {} resources are ready",
-                self.clusters.len(),
-                if silent > 0 { format!(", {silent} do not answer") } else { String::new() },
-                all.count()
+                "{}{}; {ready} of {} ready",
+                counted(self.clusters.len(), "cluster"),
+                if silent > 0 { format!(", {silent} without an answer") } else { String::new() },
+                counted(all.count(), "resource")
             ),
             facts: vec![("As of".to_owned(), self.time.clone())],
             overview: Some(Grid {
@@ -322,8 +389,8 @@ impl ClusterStatus {
         } else {
             blocks.push(Block::Table(Grid {
                 caption: format!("Resources of {}", self.name),
-                head: HEAD[1..].iter().map(|head| (*head).to_owned()).collect(),
-                rows: self.resources.iter().map(ResourceStatus::cells).collect(),
+                head: PAGE.iter().map(|column| HEAD[*column].to_owned()).collect(),
+                rows: self.resources.iter().map(ResourceStatus::page_row).collect(),
             }));
         }
         for resource in self.resources.iter().filter(|resource| !resource.diagnoses.is_empty()) {
@@ -349,16 +416,35 @@ impl ClusterStatus {
 }
 
 impl ResourceStatus {
+    /// The cells of [`PAGE`].
+    fn page_row(&self) -> Vec<Cell> {
+        let cells = self.told(Detail::Full);
+        PAGE.iter().filter_map(|column| cells.get(column - 1)).cloned().collect()
+    }
+
     /// Everything but the cluster, in the order of the heads.
-    fn cells(&self) -> Vec<Cell> {
+    fn told(&self, detail: Detail) -> Vec<Cell> {
+        let short = detail != Detail::Full;
+        let name = |image: &'_ String| -> String {
+            match detail {
+                Detail::Full => image.clone(),
+                Detail::ShortNames | Detail::NoTimes => last_part(image).to_owned(),
+                Detail::Narrow => {
+                    let last = last_part(image);
+                    last.split_once([':', '@']).map_or(last, |(_, tag)| tag).to_owned()
+                }
+            }
+        };
+        let images: Vec<String> = self.images.iter().map(name).collect();
+        let commit = if short { 7 } else { 12 };
         let dash = |text: Option<String>| {
             Cell::from(text.filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned()))
         };
         let pods: Vec<String> = self.pods.iter().map(PodGroup::sentence).collect();
         let mut cells = vec![
             Cell::from(self.object.as_str()),
-            dash(Some(self.images.join(", "))),
-            dash(self.commit.as_ref().map(|sha| sha.chars().take(12).collect())),
+            dash(Some(images.join(", "))),
+            dash(self.commit.as_ref().map(|sha| sha.chars().take(commit).collect())),
             dash(self.updated.clone()),
             Cell { text: self.state.word().to_owned(), tone: self.state.tone(), link: None },
             dash(Some(pods.join(", "))),

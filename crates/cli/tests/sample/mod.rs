@@ -1,8 +1,9 @@
 //! A report with everything that a deploy can run into.
 
 use cli::report::{
-    ClusterReport, ClusterState, Counts, Diagnosis, EventLine, LogTail, ObjectReport, ObjectResult, Report,
-    Trouble, VERSION,
+    ClusterReport, ClusterState, ClusterStatus, Counts, Diagnosis, Difference, DifferenceKind, EventLine,
+    LogTail, ObjectReport, ObjectResult, PodGroup, Report, ResourceState, ResourceStatus, Status, Trouble,
+    VERSION,
 };
 
 fn trouble(message: &str) -> Trouble {
@@ -63,6 +64,7 @@ fn crashing() -> ObjectReport {
     }
 }
 
+#[allow(dead_code, reason = "each test file has its own copy of this module")]
 pub(crate) fn report() -> Report {
     let refused = ObjectReport {
         trouble: Some(Trouble {
@@ -138,4 +140,63 @@ pub(crate) fn report() -> Report {
         totals: clusters.iter().fold(Counts::default(), |sum, cluster| sum.plus(cluster.counts)),
         clusters,
     }
+}
+
+fn resource(name: &str, state: ResourceState, pods: Vec<PodGroup>) -> ResourceStatus {
+    ResourceStatus {
+        object: format!("Deployment/shop/{name}"),
+        kind: "Deployment".to_owned(),
+        namespace: Some("shop".to_owned()),
+        name: name.to_owned(),
+        images: vec![format!("registry.larkspur.example/larkspur/{name}:main-4f2a91c")],
+        commit: Some("c6350f4c2709708b8f784408a440030e704b2b9a".to_owned()),
+        updated: Some("2026-11-20T10:00:00Z".to_owned()),
+        state,
+        message: "3/3 replicas are available".to_owned(),
+        pods,
+        diagnoses: Vec::new(),
+        difference: None,
+    }
+}
+
+/// What runs where: well, crashing and drifted, nothing of kit, no answer.
+#[allow(dead_code, reason = "each test file has its own copy of this module")]
+pub(crate) fn status() -> Status {
+    let pods = |state: &str, count, restarts, old| PodGroup { state: state.to_owned(), count, restarts, old };
+    let difference = |object: &str, kind, fields: &[&str]| Difference {
+        object: object.to_owned(),
+        kind,
+        fields: fields.iter().map(|field| (*field).to_owned()).collect(),
+    };
+    let well = ResourceStatus {
+        difference: Some(difference("Deployment/shop/web", DifferenceKind::InSync, &[])),
+        ..resource("web", ResourceState::Ready, vec![pods("Running", 3, 0, false)])
+    };
+    let drifted = ResourceStatus {
+        message: "waiting for 1/2 replicas to be updated".to_owned(),
+        diagnoses: crashing().diagnoses,
+        difference: Some(difference(
+            "Deployment/shop/cart",
+            DifferenceKind::Drift,
+            &["spec.replicas: changed by kubectl-scale"],
+        )),
+        ..resource(
+            "cart",
+            ResourceState::Progressing,
+            vec![pods("CrashLoopBackOff", 1, 4, false), pods("Running", 1, 0, true)],
+        )
+    };
+    let cluster = |name: &str, resources| ClusterStatus {
+        name: name.to_owned(),
+        trouble: None,
+        resources,
+        differs: Vec::new(),
+    };
+    let silent = ClusterStatus {
+        trouble: Some(trouble("the server does not answer: https://10.0.0.1:6443")),
+        ..cluster("ap-1", Vec::new())
+    };
+    let mut eu = cluster("eu-1", vec![drifted, well]);
+    eu.differs = vec![difference("ConfigMap/shop/flags", DifferenceKind::Missing, &[])];
+    Status::new("2026-11-20T10:05:00Z".to_owned(), vec![silent, eu, cluster("us-1", Vec::new())])
 }

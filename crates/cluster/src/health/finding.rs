@@ -179,7 +179,15 @@ fn in_container(pod: &Pod, container: &Container, events: &[&Event]) -> Option<F
     match &container.state {
         ContainerState::Waiting { reason, message } => match reason.as_str() {
             "" | "PodInitializing" | "ContainerCreating" => None,
-            "CrashLoopBackOff" => Some(crash(container, container.last.as_ref(), true)),
+            "CrashLoopBackOff" => {
+                // The status has the latest crash; the back-off's event, the first one.
+                let back_off = events.iter().filter(|event| {
+                    event.reason == "BackOff" && event.container.as_ref().is_none_or(|c| *c == container.name)
+                });
+                let finding = crash(container, container.last.as_ref(), true);
+                let first = back_off.filter_map(|event| event.first).chain(finding.since).min();
+                Some(Finding { since: first, ..finding })
+            }
             "ErrImagePull"
             | "ImagePullBackOff"
             | "InvalidImageName"
