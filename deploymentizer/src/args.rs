@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
+
+use crate::command::Command;
 
 /// Expands templates and layered values into manifests, one directory per cluster.
 #[derive(Debug, Parser)]
@@ -80,6 +82,12 @@ pub(crate) struct Args {
           default_missing_value = "true", value_parser = boolean, action = ArgAction::Set, conflicts_with = "output")]
     pub(crate) stdout: bool,
 
+    /// Stay, and render what a saved file reaches each time one is saved; with `check`, check it
+    #[arg(long, env = "WATCH", value_name = "BOOL", default_value = "false", num_args = 0..=1,
+          default_missing_value = "true", value_parser = boolean, action = ArgAction::Set,
+          conflicts_with_all = ["stdout", "junit", "deploy_id"])]
+    pub(crate) watch: bool,
+
     /// Check every object against the schemas of a Kubernetes version, and custom ones against the definitions in the
     /// same cluster; a cluster with an invalid object is not written [values: newest, off, or a version like 1.36;
     /// without a value: newest]
@@ -128,96 +136,6 @@ pub(crate) struct Args {
     pub(crate) elroy_secret: Option<String>,
 }
 
-/// What to do instead of writing the manifests.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Do everything but write: render, and check against the schemas of Kubernetes (see `--validate`)
-    Check,
-    /// Say where a value comes from, what it stands over, and which lines it makes
-    #[command(
-        after_help = "Examples:\n  deploymentizer explain eu-1 cart\n  deploymentizer explain eu-1 cart cart.env.LOG_LEVEL\n  deploymentizer explain eu-1 cart --line cart.yaml:27"
-    )]
-    Explain {
-        /// The cluster
-        cluster: String,
-        /// The resource
-        name: String,
-        /// A value, as a template names it; entries of an env list are called by their name
-        path: Option<String>,
-        /// A line of a rendered file instead
-        #[arg(long, value_name = "FILE:N", conflicts_with = "path")]
-        line: Option<String>,
-    },
-    /// Say which clusters, resources and lines a file of the repository, or one line of it, reaches
-    #[command(
-        after_help = "Examples:\n  deploymentizer reach base-var.yaml:12\n  deploymentizer reach resources/cart.yaml.j2"
-    )]
-    Reach {
-        /// The file, or one line of it
-        #[arg(value_name = "FILE[:LINE]")]
-        spot: String,
-    },
-    /// Show what changes in which clusters between two revisions, or a revision and the working tree
-    #[command(
-        after_help = "Examples:\n  deploymentizer diff\n  deploymentizer diff main\n  deploymentizer diff main..HEAD --format markdown"
-    )]
-    Diff {
-        /// `A..B`, or `A` for the working tree against it [default: HEAD]
-        #[arg(value_name = "REV[..REV]", default_value = "HEAD")]
-        revisions: String,
-        /// How the result is printed; `--output json` is short for `--format json`
-        #[arg(long, value_enum, default_value_t = DiffFormat::Text)]
-        format: DiffFormat,
-        /// Annotations on the source lines too, at most 10: workflow commands for GitHub Actions, or a Code Quality
-        /// report for GitLab
-        #[arg(long, value_enum, value_name = "FOR")]
-        annotate: Option<Annotate>,
-    },
-    /// List clusters, resources and images, and who runs what
-    List {
-        /// What to list
-        #[arg(value_enum, default_value_t = Listed::Clusters)]
-        what: Listed,
-    },
-    /// Rewrite a repository of `.mustache` templates for minijinja, if every output byte stays the same
-    Migrate {
-        /// Write the files; without it only what would be done is said
-        #[arg(long)]
-        write: bool,
-    },
-}
-
-/// How a diff is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DiffFormat {
-    /// For people
-    Text,
-    /// One JSON document
-    Json,
-    /// For a pull request or a step summary, at most 1 MiB
-    Markdown,
-}
-
-/// Whose annotations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Annotate {
-    /// `::notice file=…,line=…::…` on stdout
-    Github,
-    /// A Code Quality report on stdout, instead of the text
-    Gitlab,
-}
-
-/// What is listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Listed {
-    /// One line a cluster
-    Clusters,
-    /// One line a resource, with the clusters that run it
-    Resources,
-    /// One line an image, with who runs it
-    Images,
-}
-
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
@@ -225,6 +143,8 @@ pub(crate) enum Output {
     Text,
     /// One JSON document
     Json,
+    /// For a pull request or a step summary (`diff` only)
+    Markdown,
 }
 
 /// kit took exactly `true` for true and everything else for false; a misspelt one is an error here.
@@ -244,6 +164,14 @@ impl Args {
         if matches!(args.command, Some(Command::Check)) {
             args.save = false;
             args.validate.get_or_insert_with(|| "newest".to_owned());
+        }
+        if args.watch && !matches!(args.command, None | Some(Command::Check)) {
+            let message = "`--watch` renders; with a command only `deploymentizer check --watch`\n";
+            Self::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit();
+        }
+        if args.output == Output::Markdown && !matches!(args.command, Some(Command::Diff { .. })) {
+            let message = "`--output markdown` is for `deploymentizer diff`; others print `text` or `json`\n";
+            Self::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit();
         }
         args
     }

@@ -8,6 +8,7 @@ use render::reach::{Reached, Spot, reach as reached_by};
 use render::source::Selection;
 
 use crate::args::Args;
+use crate::counted::counted;
 use crate::problems::{invalid, shown};
 use crate::run::{load, select};
 
@@ -62,19 +63,20 @@ pub(crate) fn reach(
     let (file, line) = numbered(spot);
     let file =
         render::files::shown(&render::files::resolve(std::path::Path::new(""), std::path::Path::new(file)));
-    match renderer.repository().files.read(std::path::Path::new(&file)) {
+    let spot = match renderer.repository().files.read(std::path::Path::new(&file)) {
         Ok(bytes) => {
-            let lines = String::from_utf8_lossy(&bytes).lines().count();
+            let text = String::from_utf8_lossy(&bytes);
+            let lines = text.lines().count();
             if line.is_some_and(|line| line == 0 || line as usize > lines) {
                 let line = line.unwrap_or_default();
                 return Err(invalid(vec![Problem::new(format!(
                     "{file} has {lines} lines, there is no line {line}"
                 ))]));
             }
+            Spot::new(renderer.repository(), file, &text, line)
         }
         Err(error) => return Err(invalid(vec![Problem::unreadable(&file, &error)])),
-    }
-    let spot = Spot { file, line };
+    };
     let mut all = Vec::new();
     for outcome in renderer.in_parallel(&clusters, |cluster| reached_by(&renderer, cluster, &spot)) {
         match outcome {
@@ -205,7 +207,7 @@ fn reach_text(reached: &[Reached], clusters: usize) -> String {
     for ((resource, file, lines), clusters) in groups {
         let lines: Vec<String> = lines.iter().map(u32::to_string).collect();
         let place = if lines.is_empty() { file.to_owned() } else { format!("{file}:{}", lines.join(",")) };
-        text.push_str(&format!("  {resource}  {place}  in {}\n", crate::diff::counted(&clusters, "cluster")));
+        text.push_str(&format!("  {resource}  {place}  in {}\n", counted(&clusters, "cluster")));
     }
     text
 }

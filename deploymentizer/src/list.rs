@@ -7,8 +7,9 @@ use render::external::Environment;
 use render::listing::{ListedCluster, list as listed};
 use render::problem::deduplicate;
 
-use crate::args::{Args, Listed};
-use crate::diff::counted;
+use crate::args::Args;
+use crate::command::Listed;
+use crate::counted::counted;
 use crate::problems::shown;
 use crate::run::{load, select};
 

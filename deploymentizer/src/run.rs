@@ -22,16 +22,18 @@ use crate::validation::Validation;
 /// Renders what the command line asks for.
 pub(crate) fn run(args: &Args, environment: Environment, printer: &Printer) -> Result<Exit, Failure> {
     let (renderer, selection) = load(args, environment)?;
-    let validation = match args.version() {
-        Some(version) => Some(Validation::load(version, &Args::given(&args.crds)).map_err(invalid)?),
-        None => None,
-    };
+    let validation = validation(args)?;
     let validation = validation.as_ref();
     let (clusters, problems) = select(&renderer, &selection)?;
     let mut report = if args.stdout {
         print_stream(&renderer, &clusters, problems, validation, printer)
     } else {
-        write(&renderer, &selection, &clusters, problems, validation, args)?
+        let mut report = write(&renderer, &clusters, problems, validation, args)?;
+        // Which clusters are gone is only known when all were looked at and every file told its cluster's name.
+        if may_clean(&renderer, &selection, &report, args) {
+            remove_gone(&renderer, &clusters, args, &mut report)?;
+        }
+        report
     };
     report.validation = validation.map(Validation::summary);
     report.warnings.extend(validation.map(Validation::warnings).into_iter().flatten());
@@ -48,6 +50,12 @@ pub(crate) fn run(args: &Args, environment: Environment, printer: &Printer) -> R
         false => report.print(printer, exit, &lints, args.debug),
     }
     Ok(exit)
+}
+
+/// What objects are held against, if that is asked for.
+pub(crate) fn validation(args: &Args) -> Result<Option<Validation>, Failure> {
+    let load = |version| Validation::load(version, &Args::given(&args.crds)).map_err(invalid);
+    args.version().map(load).transpose()
 }
 
 pub(crate) fn load(args: &Args, environment: Environment) -> Result<(Renderer, Selection), Failure> {
@@ -120,18 +128,15 @@ pub(crate) fn select(
 
 /// Renders, checks and writes each cluster on its own, several at a time; what is rendered is dropped once it is
 /// written, so that memory grows with what is in flight.
-fn write(
+pub(crate) fn write(
     renderer: &Renderer,
-    selection: &Selection,
     clusters: &[Cluster],
     problems: Vec<Problem>,
     validation: Option<&Validation>,
     args: &Args,
 ) -> Result<Report, Failure> {
-    let root = &renderer.repository().folders.output;
     let unreadable = problems.len();
-    let failed = |error: &tree::TreeError| Failure::failed(cli::Problem::from_error(error));
-    let tree = if args.save { Some(Tree::open(root).map_err(|error| failed(&error))?) } else { None };
+    let tree = opened(renderer, args)?;
     let policy = Policy { clean: args.clean, adopt: args.adopt };
     let outcomes = renderer.in_parallel(clusters, |cluster| {
         let rendered = render(renderer, cluster, validation)?;
@@ -164,10 +169,6 @@ fn write(
                 report.problems.extend(problems);
             }
         }
-    }
-    // Which clusters are gone is only known when all were looked at and every file told its cluster's name.
-    if args.clean && selection.is_all() && !renderer.is_filtered() && unreadable == 0 {
-        remove_gone(root, clusters, tree.as_ref(), &mut report);
     }
     Ok(report)
 }
@@ -245,16 +246,41 @@ fn failed_report(name: &str) -> ClusterReport {
     ClusterReport { name: name.to_owned(), status: Status::Failed, written, unchanged, removed, kept }
 }
 
+/// The output folder, if anything is to be saved.
+fn opened(renderer: &Renderer, args: &Args) -> Result<Option<Tree>, Failure> {
+    let open = || Tree::open(&renderer.repository().folders.output);
+    let failed = |error: tree::TreeError| Failure::failed(cli::Problem::from_error(&error));
+    args.save.then(open).transpose().map_err(failed)
+}
+
+/// Whether folders of clusters that the repository has no more may go.
+pub(crate) fn may_clean(renderer: &Renderer, selection: &Selection, report: &Report, args: &Args) -> bool {
+    args.clean && selection.is_all() && !renderer.is_filtered() && report.unnamed_failures == 0
+}
+
 /// Removes what earlier runs wrote for clusters that the repository has no more.
-fn remove_gone(root: &std::path::Path, clusters: &[Cluster], tree: Option<&Tree>, report: &mut Report) {
+pub(crate) fn remove_gone(
+    renderer: &Renderer,
+    clusters: &[Cluster],
+    args: &Args,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let root = &renderer.repository().folders.output;
     let indexed = match tree::indexed(root) {
         Ok(indexed) => indexed,
-        Err(error) => return report.problems.push(tree_problem(&error)),
+        Err(error) => {
+            report.problems.push(tree_problem(&error));
+            return Ok(());
+        }
     };
     let known: BTreeSet<&str> = clusters.iter().map(|cluster| &*cluster.name).collect();
+    if indexed.iter().all(|index| known.contains(index.cluster.as_str())) {
+        return Ok(());
+    }
+    let tree = opened(renderer, args)?;
     for index in indexed.iter().filter(|index| !known.contains(index.cluster.as_str())) {
         let done = tree::plan_removal(root, &index.cluster).and_then(|plan| {
-            if let Some(tree) = tree {
+            if let Some(tree) = &tree {
                 tree.apply(&plan)?;
             }
             Ok(plan)
@@ -270,6 +296,7 @@ fn remove_gone(root: &std::path::Path, clusters: &[Cluster], tree: Option<&Tree>
         }
     }
     report.clusters.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(())
 }
 
 /// How many clusters `--stdout` renders ahead of what it prints.

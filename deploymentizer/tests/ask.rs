@@ -262,16 +262,22 @@ fn diff_shows_one_hunk_once_with_the_line_that_caused_it() {
     assert!(answer.stdout.ends_with("1 change in 3 clusters, 1 unchanged\n"), "{answer}");
     git(&sandbox, &["commit", "-qam", "second"]);
     assert_eq!(ask(&sandbox, &["diff"]).stdout, "no changes, 4 unchanged\n");
-    let answer = ask(&sandbox, &["diff", "HEAD~1..HEAD", "--annotate", "github"]);
-    assert!(
-        answer.stdout.ends_with("::notice file=type/prod-var.yaml,line=4,title=deploymentizer::changes 2 files: cart.yaml, search.yaml in 3 clusters: eu-1, eu-2, us-1\n"),
-        "{answer}"
+    let call = program("deploymentizer").args(["diff", "HEAD~1..HEAD", "--code-quality", "quality.json"]);
+    let answer =
+        sandbox.run(call.env("GITHUB_ACTIONS", "true").env("GITHUB_STEP_SUMMARY", "summary.md")).success();
+    assert_eq!(
+        answer.stderr,
+        "::notice file=type/prod-var.yaml,line=4,title=deploymentizer diff::changes 2 files: cart.yaml, search.yaml in 3 clusters: eu-1, eu-2, us-1\n"
     );
+    assert!(sandbox.read("summary.md").contains("1 change in 3 clusters, 1 unchanged"));
+    let quality: Value = serde_json::from_str(&sandbox.read("quality.json")).expect("JSON");
+    assert_eq!(quality[0]["location"]["path"], "type/prod-var.yaml");
+    assert_eq!(quality[0]["location"]["lines"]["begin"], 4);
     let call = program("deploymentizer").args([
         "diff",
         "HEAD~1..HEAD",
         "--detailed-exitcode",
-        "--format",
+        "--output",
         "markdown",
     ]);
     let answer = sandbox.run(call);

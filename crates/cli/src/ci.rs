@@ -112,6 +112,13 @@ fn error(title: &str, place: Option<&str>, message: &str) -> String {
     format!("::error {place}title={}::{}", property(title), data(message))
 }
 
+/// A remark that GitHub shows beside a line of the code.
+#[must_use]
+pub fn notice(place: Option<(&str, u32)>, title: &str, message: &str) -> String {
+    let place = place.map(|(file, line)| format!("file={},line={line},", property(file))).unwrap_or_default();
+    format!("::notice {place}title={}::{}", property(title), data(message))
+}
+
 /// The escapes of GitHub's workflow commands.
 fn data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
@@ -148,6 +155,7 @@ mod tests {
             "::error file=eu-1/web.yaml,line=7,title=eu%3A1::50%25%0Aof it"
         );
         assert_eq!(error("eu", None, "x"), "::error title=eu::x");
+        assert_eq!(notice(Some(("a:b,c", 7)), "t", "50%"), "::notice file=a%3Ab%2Cc,line=7,title=t::50%25");
     }
 
     #[test]

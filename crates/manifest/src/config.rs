@@ -130,21 +130,30 @@ struct RawConfig {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a map with `path`")]
 struct RawSection {
-    path: PathBuf,
+    #[serde(deserialize_with = "text")]
+    path: String,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a map with `path` and `property`")]
 struct RawImages {
-    path: PathBuf,
+    #[serde(deserialize_with = "text")]
+    path: String,
     property: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a map with `path` and `options`")]
 struct RawPlugin {
+    #[serde(deserialize_with = "text")]
     path: String,
     options: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// Text that is there: the library reads a key without a value as the text `null`.
+fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let found = Option::<String>::deserialize(deserializer)?;
+    found.ok_or_else(|| serde::de::Error::custom("expected text, found nothing"))
 }
 
 impl RawConfig {
@@ -179,13 +188,11 @@ impl RawConfig {
     }
 }
 
-fn required(path: &Path, section: &'static str, found: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
+fn required(path: &Path, section: &'static str, found: Option<String>) -> Result<PathBuf, ConfigError> {
     match found {
         None => Err(ConfigError::Missing { path: path.to_owned(), section }),
-        Some(folder) if folder.as_os_str().is_empty() => {
-            Err(ConfigError::EmptyPath { path: path.to_owned(), section })
-        }
-        Some(folder) => Ok(folder),
+        Some(folder) if folder.is_empty() => Err(ConfigError::EmptyPath { path: path.to_owned(), section }),
+        Some(folder) => Ok(PathBuf::from(folder)),
     }
 }
 
@@ -300,6 +307,7 @@ plugin: {path: file-config, options: {configPath: ./config}}
     #[test]
     fn what_is_missing_is_named() {
         assert_eq!(error(""), "kit.yaml: `base` is missing: expected `base: {path: <folder>}`");
+        assert_eq!(error("base:\n  path:\n"), "kit.yaml:2:8: base.path: expected text, found nothing");
         assert_eq!(error("base: {path: ''}"), "kit.yaml: `base.path` is empty: expected a folder");
     }
 

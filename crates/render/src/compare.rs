@@ -2,6 +2,7 @@
 //! that caused it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use serde::Serialize;
 use similar::{DiffTag, TextDiff};
@@ -13,6 +14,9 @@ use crate::source::Cluster;
 
 /// Lines around a change.
 const CONTEXT: usize = 2;
+
+/// Comparisons that are remembered.
+const COMPARED: usize = 256;
 
 /// How a file differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -87,17 +91,21 @@ impl Group {
 /// Collects the differences of many clusters.
 #[derive(Debug, Default)]
 pub struct Groups {
+    places: usize,
+    /// Texts that many clusters share are compared once.
+    compared: Vec<(Arc<str>, Arc<str>, Vec<Hunk>)>,
     groups: BTreeMap<(Kind, Vec<String>), Group>,
 }
 
 impl Groups {
-    /// Adds what differs between the old and the new files of a cluster.
-    pub fn add(&mut self, cluster: &str, old: &[OutputFile], new: &[OutputFile]) {
+    /// Adds what differs between the old and the new files of a cluster; whether anything does.
+    pub fn add(&mut self, cluster: &str, old: &[OutputFile], new: &[OutputFile]) -> bool {
+        let before = self.places;
         for file in new {
             match old.iter().find(|other| other.name == file.name) {
                 Some(other) if other.text == file.text => {}
                 Some(other) => {
-                    for hunk in hunks(other, file) {
+                    for hunk in self.hunks(other, file) {
                         let changed: Vec<String> =
                             hunk.lines.iter().filter(|line| !line.starts_with(' ')).cloned().collect();
                         self.push(Kind::Changed, changed, cluster, file, hunk);
@@ -109,6 +117,23 @@ impl Groups {
         for file in old.iter().filter(|file| !new.iter().any(|other| other.name == file.name)) {
             self.whole(Kind::Removed, cluster, file);
         }
+        self.places > before
+    }
+
+    fn hunks(&mut self, old: &OutputFile, new: &OutputFile) -> Vec<Hunk> {
+        let same = |before: &Arc<str>, after: &Arc<str>| {
+            Arc::ptr_eq(before, &old.text) && Arc::ptr_eq(after, &new.text)
+        };
+        let known = self.compared.iter().rev().take(COMPARED).find(|(before, after, _)| same(before, after));
+        if let Some((_, _, hunks)) = known {
+            return hunks.clone();
+        }
+        let found = hunks(old, new);
+        if self.compared.len() == COMPARED {
+            self.compared.clear();
+        }
+        self.compared.push((old.text.clone(), new.text.clone(), found.clone()));
+        found
     }
 
     /// A file that is there on one side only. Its text tells its cluster apart, so it is grouped by its name.
@@ -135,6 +160,7 @@ impl Groups {
             places: Vec::new(),
             causes: Vec::new(),
         });
+        self.places += 1;
         group.places.push(Where {
             cluster: cluster.to_owned(),
             file: file.name.clone(),

@@ -1,7 +1,11 @@
 //! Where the files of a repository are read from: a directory, or a revision in git.
 
+mod overlay;
+
 use std::io;
 use std::path::{Component, Path, PathBuf};
+
+pub use overlay::Overlay;
 
 /// One entry of a directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,6 +3,7 @@
 pub mod aliases;
 pub mod check;
 pub mod compare;
+pub mod depends;
 pub mod explain;
 pub mod external;
 pub mod files;

@@ -163,7 +163,7 @@ fn jinja_names(
 }
 
 /// The template that a statement brings in. `None` if its name is not written out.
-fn others(statement: &str) -> Option<Option<&str>> {
+pub(crate) fn others(statement: &str) -> Option<Option<&str>> {
     let statement = statement.trim_start_matches(['-', '+']).trim();
     let rest = ["include", "extends", "import", "from"].iter().find_map(|word| {
         statement.strip_prefix(word).filter(|rest| rest.starts_with([' ', '\n', '"', '\'']))

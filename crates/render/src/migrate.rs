@@ -6,7 +6,6 @@
 //! stand in the way are named.
 
 mod facts;
-mod overlay;
 mod translate;
 mod values;
 
@@ -15,9 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use facts::Facts;
-use overlay::Overlay;
 
-use crate::files::shown;
+use crate::files::{Overlay, shown};
 use crate::plan::{Options, Renderer};
 use crate::problem::{Place, Problem};
 use crate::scene::{changed_lines, targets};
@@ -191,7 +189,7 @@ fn prove(
     changes: &BTreeMap<PathBuf, Option<String>>,
 ) -> Result<usize, Vec<Problem>> {
     let old = renderer.repository();
-    let files = Arc::new(Overlay { below: old.files.clone(), changes: changes.clone() });
+    let files = Arc::new(Overlay::new(old.files.clone(), changes.clone()));
     let new = Repository::open(files, &old.folders.config, workdir)?;
     let new = Renderer::new(new, options.clone()).map_err(|problem| vec![problem])?;
     let (new_clusters, mut problems) = new.repository().clusters(&Selection::default());

@@ -1,6 +1,9 @@
 //! Which clusters, resources and files a line of the repository reaches.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use manifest::yaml;
 
 use serde::Serialize;
 
@@ -17,6 +20,8 @@ pub struct Spot {
     pub file: String,
     /// The line, from 1.
     pub line: Option<u32>,
+    /// The lines on which the values begin that the line is a part of.
+    values: Option<BTreeSet<u32>>,
 }
 
 /// What a spot reaches in one resource of one cluster.
@@ -34,9 +39,44 @@ pub struct Reached {
 }
 
 impl Spot {
+    /// A file with this text, or one line of it. The line of a key stands for everything below it, and a line in the
+    /// middle of a text for the text.
+    pub fn new(repository: &Repository, file: String, text: &str, line: Option<u32>) -> Self {
+        let values = line.map(|line| {
+            let mut values = BTreeSet::from([line]);
+            if let Ok(document) = yaml::read_one(text, &file, repository.schema) {
+                beginnings(&document.root, text, line, false, &mut values);
+            }
+            values
+        });
+        Self { file, line, values }
+    }
+
     fn is(&self, repository: &Repository, node: &Node) -> bool {
         let Some(place) = repository.place(&node.origin) else { return false };
-        *place.file == *self.file && self.line.is_none_or(|line| line == place.line)
+        *place.file == *self.file && self.values.as_ref().is_none_or(|values| values.contains(&place.line))
+    }
+}
+
+/// Adds the lines on which scalars begin that `line` is a part of; all scalars of `node` if it is `wanted`.
+fn beginnings(node: &yaml::Node, text: &str, line: u32, wanted: bool, found: &mut BTreeSet<u32>) {
+    match &node.value {
+        yaml::Value::Scalar(_) => {
+            let written = node.span.text(text).trim_end();
+            let last = node.span.line + written.matches('\n').count() as u32;
+            if wanted || (node.span.line..=last).contains(&line) {
+                found.insert(node.span.line);
+            }
+        }
+        yaml::Value::List(items) => {
+            items.iter().for_each(|item| beginnings(item, text, line, wanted, found));
+        }
+        yaml::Value::Map(map) => {
+            for entry in map.iter() {
+                let wanted = wanted || entry.key_span.line == line;
+                beginnings(&entry.value, text, line, wanted, found);
+            }
+        }
     }
 }
 

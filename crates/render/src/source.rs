@@ -437,6 +437,10 @@ impl Repository {
         let Some(name) = metadata("name").filter(|name| !name.is_null()) else {
             return Err(Problem::new("`metadata.name` is missing").at(at_file()));
         };
+        if name.as_map().is_some() || name.as_list().is_some() {
+            let problem = Problem::new(format!("`metadata.name` must be text, found {}", name.kind()));
+            return Err(problem.at(self.place(&name.origin).unwrap_or_else(at_file)).excerpt_of(&text));
+        }
         let text_name = name.to_text();
         if !selection.has_name(&text_name) {
             return Ok(None);

@@ -5,13 +5,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::files::{DirEntry, Files};
+use super::{DirEntry, Files};
 
 /// Files over other files.
-pub(super) struct Overlay {
-    pub(super) below: Arc<dyn Files>,
-    /// New texts, and files that are gone.
-    pub(super) changes: BTreeMap<PathBuf, Option<String>>,
+pub struct Overlay {
+    below: Arc<dyn Files>,
+    changes: BTreeMap<PathBuf, Option<String>>,
+}
+
+impl Overlay {
+    /// `below` with new texts; `None` for files that are gone.
+    pub fn new(below: Arc<dyn Files>, changes: BTreeMap<PathBuf, Option<String>>) -> Self {
+        Self { below, changes }
+    }
 }
 
 impl Files for Overlay {
