@@ -195,33 +195,42 @@ async fn clusters_that_are_dead_hang_or_have_a_wrong_authority_cost_the_others_n
         }
         targets.push(target(dir.path(), name, &kubeconfig));
     }
-    let time = async |targets: &[Target]| {
+    let time = async |targets: &[Target], namespace: &str| {
         let started = Instant::now();
-        let objects = objects("web", "1");
+        let objects = objects(namespace, "1");
         futures::future::join_all(targets.iter().map(async |target| {
             let outcome = go(target, &objects).await;
             (outcome, started.elapsed())
         }))
         .await
     };
-    let all = time(&targets).await;
-    for (outcome, _) in &all[..6] {
-        assert_eq!(outcome.state, ClusterState::Failed, "{}", outcome.cluster);
-        assert!(outcome.trouble.is_some());
-    }
-    let slowest = all[6..].iter().map(|(_, took)| *took).max().unwrap();
-    for (outcome, _) in &all[6..] {
-        assert_eq!(outcome.state, ClusterState::Done, "{outcome:?}");
-    }
-    // The same fourteen in another namespace's worth of work, alone.
+    // The same fourteen alone. A machine that has other things to do may need a second look.
     let alone_sim = Simulation::start(Options::named(names[6..].iter())).unwrap();
     let alone_dir = tempfile::tempdir().unwrap();
-    let alone: Vec<Target> = names[6..]
+    let healthy: Vec<Target> = names[6..]
         .iter()
         .map(|name| target(alone_dir.path(), name, &alone_sim.kubeconfig(name).unwrap()))
         .collect();
-    let alone = time(&alone).await.into_iter().map(|(_, took)| took).max().unwrap();
-    assert!(slowest < alone * 2 + Duration::from_secs(2), "with the sick: {slowest:?}, alone: {alone:?}");
+    let slowest = |outcomes: &[(ClusterOutcome, Duration)]| outcomes.iter().map(|(_, took)| *took).max();
+    let mut looks = Vec::new();
+    for look in 0..4 {
+        let alone = slowest(&time(&healthy, &format!("web-{look}")).await).unwrap();
+        let all = time(&targets, &format!("web-{look}")).await;
+        for (outcome, _) in &all[..6] {
+            assert_eq!(outcome.state, ClusterState::Failed, "{}", outcome.cluster);
+            assert!(outcome.trouble.is_some());
+        }
+        for (outcome, _) in &all[6..] {
+            assert_eq!(outcome.state, ClusterState::Done, "{outcome:?}");
+        }
+        let among_the_sick = slowest(&all[6..]).unwrap();
+        looks.push((among_the_sick, alone));
+        if among_the_sick < alone.mul_f64(1.3) + Duration::from_millis(100) {
+            eprintln!("14 clusters among the sick and alone: {looks:?}");
+            return;
+        }
+    }
+    panic!("the sick cost the others time: (among the sick, alone) {looks:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

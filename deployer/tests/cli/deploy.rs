@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use testkit::{Answer, Clusters, Sandbox, fresh_name, program};
 
 /// A sandbox with manifests for a cluster `eu-1` in a namespace of its own.
-struct Stage {
+pub(crate) struct Stage {
     sandbox: Sandbox,
     clusters: Clusters,
-    namespace: String,
+    pub(crate) namespace: String,
 }
 
 impl Stage {
-    fn new(prefix: &str) -> Self {
+    pub(crate) fn new(prefix: &str) -> Self {
         let namespace = fresh_name(prefix);
         let mut clusters = Clusters::start(&["eu-1"]);
         clusters.remove_namespace_at_end("eu-1", &namespace);
@@ -26,11 +26,11 @@ impl Stage {
         stage
     }
 
-    fn write(&self, file: &str, text: &str) {
+    pub(crate) fn write(&self, file: &str, text: &str) {
         self.sandbox.write(format!("manifests/eu-1/{file}"), text.replace("NS", &self.namespace));
     }
 
-    fn deploy(&self, flags: &[&str]) -> Answer {
+    pub(crate) fn deploy(&self, flags: &[&str]) -> Answer {
         self.sandbox.run(
             program("deployer")
                 .args(["--namespaces-dir", "namespaces", "--manifests-dir", "manifests", "--configs"])
@@ -40,7 +40,7 @@ impl Stage {
     }
 
     /// The one cluster of the JSON report.
-    fn report(&self, flags: &[&str]) -> (i32, Value) {
+    pub(crate) fn report(&self, flags: &[&str]) -> (i32, Value) {
         let mut all = vec!["--output", "json"];
         all.extend(flags);
         let answer = self.deploy(&all);
@@ -48,7 +48,7 @@ impl Stage {
     }
 
     /// kubectl is how somebody else writes to the cluster.
-    fn kubectl(&self, args: &[&str], stdin: &str) -> String {
+    pub(crate) fn kubectl(&self, args: &[&str], stdin: &str) -> String {
         use std::io::Write as _;
         let mut child = Command::new("kubectl")
             .arg("--kubeconfig")
@@ -66,14 +66,14 @@ impl Stage {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn get(&self, object: &str) -> Value {
+    pub(crate) fn get(&self, object: &str) -> Value {
         serde_json::from_str(&self.kubectl(&["get", object, "-o", "json", "--show-managed-fields"], ""))
             .unwrap()
     }
 }
 
 /// Whether somebody else can write: without kubectl the test says that it was not run.
-fn kubectl_is_there() -> bool {
+pub(crate) fn kubectl_is_there() -> bool {
     let there = Command::new("kubectl").args(["version", "--client"]).output().is_ok();
     if !there {
         eprintln!("SKIPPED: kubectl is not installed");
@@ -81,15 +81,15 @@ fn kubectl_is_there() -> bool {
     there
 }
 
-const WEB: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: NS, labels: {app: web}}\nspec:\n  replicas: 2\n  \
+pub(crate) const WEB: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: NS, labels: {app: web}}\nspec:\n  replicas: 2\n  \
     selector: {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web}}\n    spec:\n      containers:\n      \
     - name: web\n        image: registry.example.com/web:1\n        ports: [{containerPort: 8080}]\n        \
     resources: {limits: {cpu: 0.5, memory: 1024Mi}}\n        env:\n        \
     - {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}\n";
 
-const SERVICE: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: NS}\nspec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}\n";
+pub(crate) const SERVICE: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: NS}\nspec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}\n";
 
-const CONFIG: &str =
+pub(crate) const CONFIG: &str =
     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf, namespace: NS}\ndata: {a: \"1\", b: \"2\"}\n";
 
 #[test]
@@ -149,7 +149,7 @@ fn one_refusal_does_not_stop_the_others_and_what_needs_the_refused_is_skipped() 
     );
     stage.write(
         "unknown.yaml",
-        "apiVersion: acme.example.com/v1\nkind: Widget\nmetadata: {name: w, namespace: NS}\n",
+        "apiVersion: acme.example.com/v1\nkind: Frobnicator\nmetadata: {name: w, namespace: NS}\n",
     );
     let (code, report) = stage.report(&[]);
     assert_eq!(code, 1, "{report:#}");
@@ -166,7 +166,7 @@ fn one_refusal_does_not_stop_the_others_and_what_needs_the_refused_is_skipped() 
     assert_eq!(result("w")["result"], "failed");
     assert_eq!(
         result("w")["trouble"]["message"],
-        "the cluster knows no kind `Widget` in `acme.example.com/v1`"
+        "the cluster knows no kind `Frobnicator` in `acme.example.com/v1`"
     );
 }
 

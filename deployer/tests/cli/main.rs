@@ -15,6 +15,7 @@ macro_rules! assert_answer {
 }
 pub(crate) use assert_answer;
 
+mod apply;
 mod bad_input;
 mod bad_kubeconfig;
 mod credentials;

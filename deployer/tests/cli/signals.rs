@@ -2,9 +2,14 @@
 
 use std::io::Read as _;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use simcluster::{Action, Fault, Options, Simulation};
 use testkit::{Clusters, Sandbox, fresh_name, program};
+
+fn kill(child: &std::process::Child, signal: &str) {
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+}
 
 fn stopped_by(signal: &str) -> (Option<i32>, serde_json::Value) {
     let namespace = fresh_name("engine-signal");
@@ -49,7 +54,7 @@ fn stopped_by(signal: &str) -> (Option<i32>, serde_json::Value) {
     }
     std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
     std::thread::sleep(Duration::from_millis(200));
-    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    kill(&child, signal);
     let output = child.wait_with_output().unwrap();
     (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
 }
@@ -67,4 +72,30 @@ fn an_interrupted_deploy_says_what_was_and_what_was_not_done() {
         };
         assert_eq!((result("first"), result("second")), ("not-ready".into(), "skipped".into()), "{report:#}");
     }
+}
+
+#[test]
+fn a_second_signal_ends_at_once_what_the_first_lets_finish() {
+    let simulation = Simulation::start(Options::named(["a"])).unwrap();
+    let sandbox = Sandbox::new();
+    sandbox.write("configs/a.yaml", simulation.kubeconfig("a").unwrap());
+    sandbox.write(
+        "manifests/a/a.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: default}\n",
+    );
+    let hang = Fault { verbs: vec!["apply".into()], ..Fault::every(Action::Hang) };
+    simulation.set_faults("a", vec![hang], 1);
+    let mut child = sandbox.start(&program("deployer").args(["-c", "configs", "-m", "manifests"]));
+    let started = Instant::now();
+    while !simulation.metrics("a").unwrap().by_verb.contains_key("apply") {
+        assert!(started.elapsed() < Duration::from_secs(20), "nothing was written");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    kill(&child, "-INT");
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(child.try_wait().unwrap(), None, "the write that is in flight may end");
+    let second = Instant::now();
+    kill(&child, "-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(second.elapsed() < Duration::from_secs(2));
 }
