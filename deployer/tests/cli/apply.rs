@@ -77,7 +77,9 @@ fn kits_marks_are_written_with_a_change_and_touch_neither_selectors_nor_pods() {
     let after = stage.get("deployment/web");
     assert_eq!(after["metadata"]["annotations"]["kit-deployer/commit"], "\"two\"");
     assert_eq!(after["metadata"]["labels"]["id"], "d-2");
-    assert_eq!(after["metadata"]["generation"], live["metadata"]["generation"], "the spec is the same");
+    assert_eq!(after["spec"], live["spec"]);
+    let revision = "deployment.kubernetes.io/revision";
+    assert_eq!(after["metadata"]["annotations"][revision], "1", "no pod is made anew: {after:#}");
 }
 
 #[test]

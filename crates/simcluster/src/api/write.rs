@@ -633,7 +633,10 @@ fn spec_changed(kind: &Kind, old: &Value, new: &Value) -> bool {
         };
         return strip(old) != strip(new);
     }
+    // A Deployment hands its annotations on to its ReplicaSets: they count (pkg/registry/apps/deployment/strategy.go).
+    let annotations = |v: &Value| v["metadata"]["annotations"].clone();
     old.get("spec") != new.get("spec")
+        || (kind.group == "apps" && kind.kind == "Deployment" && annotations(old) != annotations(new))
 }
 
 /// A body without type is taken for what the path says.
