@@ -6,6 +6,7 @@ use cli::bug;
 use cluster::connect::{Plugins, Target};
 use cluster::events::{Event, Events};
 use cluster::outcome::{ClusterOutcome, ClusterState, Counts, Trouble};
+use cluster::plan::SharedChanges;
 use cluster::rollout::{self, RolloutOptions, Run};
 use futures::StreamExt as _;
 use futures::stream;
@@ -30,14 +31,15 @@ pub(crate) async fn deploy(
 ) -> Vec<ClusterOutcome> {
     let concurrency = fleet.concurrency;
     let fleet = Arc::new(fleet);
+    let changes = SharedChanges::default();
     let mut outcomes: Vec<(usize, ClusterOutcome)> = stream::iter(targets.into_iter().enumerate())
         .map(|(index, target)| {
-            let (fleet, events) = (fleet.clone(), events.clone());
+            let (fleet, events, changes) = (fleet.clone(), events.clone(), &changes);
             async move {
                 let name = target.name.clone();
                 // A task of its own: clusters run on all cores, and a panic stays inside.
                 let task = tokio::spawn(async move { one(&fleet, &target, events).await });
-                let outcome = task.await.unwrap_or_else(|error| {
+                let mut outcome = task.await.unwrap_or_else(|error| {
                     let said =
                         error.try_into_panic().map_or("cancelled", |payload| bug::message(payload.as_ref()));
                     let trouble = Trouble::new("this is a bug in deployer")
@@ -45,6 +47,7 @@ pub(crate) async fn deploy(
                         .hint("please report it with the output of `--debug`");
                     failed(name, trouble)
                 });
+                changes.share(&mut outcome.changes);
                 (index, outcome)
             }
         })

@@ -1,8 +1,10 @@
 //! From outcomes to the report that is printed, saved and read by machines.
 
+use std::collections::BTreeMap;
+
 use cli::report::{
     ClusterReport, ClusterState, Counts, Diagnosis, EventLine, LogTail, ObjectReport, ObjectResult, Report,
-    Trouble, VERSION,
+    SharedJson, Trouble, VERSION,
 };
 use cluster::outcome;
 use cluster::outcome::ClusterOutcome;
@@ -19,7 +21,9 @@ pub(crate) struct Facts {
 
 /// The report of a run.
 pub(crate) fn report(outcomes: &[ClusterOutcome], facts: Facts) -> Report {
-    let mut clusters: Vec<ClusterReport> = outcomes.iter().map(of_cluster).collect();
+    let mut shared = BTreeMap::new();
+    let mut clusters: Vec<ClusterReport> =
+        outcomes.iter().map(|outcome| of_cluster(outcome, &mut shared)).collect();
     clusters.sort_by(|a, b| a.name.cmp(&b.name));
     Report {
         version: VERSION,
@@ -45,7 +49,8 @@ fn round(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }
 
-fn of_cluster(outcome: &ClusterOutcome) -> ClusterReport {
+/// `shared` holds the changes so far, by who shares them.
+fn of_cluster(outcome: &ClusterOutcome, shared: &mut BTreeMap<usize, SharedJson>) -> ClusterReport {
     let c = outcome.counts;
     ClusterReport {
         name: outcome.cluster.to_string(),
@@ -69,7 +74,14 @@ fn of_cluster(outcome: &ClusterOutcome) -> ClusterReport {
         },
         trouble: outcome.trouble.as_ref().map(trouble),
         objects: outcome.objects.iter().map(of_object).collect(),
-        changes: outcome.changes.iter().filter_map(|change| serde_json::to_value(change).ok()).collect(),
+        changes: outcome
+            .changes
+            .iter()
+            .map(|change| {
+                let value = || SharedJson::from(serde_json::to_value(change).unwrap_or_default());
+                shared.entry(change.identity()).or_insert_with(value).clone()
+            })
+            .collect(),
         warnings: outcome.warnings.clone(),
         requests: outcome.requests,
         bytes_sent: outcome.bytes_sent,

@@ -14,7 +14,7 @@ pub(crate) fn changes(outcomes: &[ClusterOutcome]) -> String {
     for outcome in outcomes {
         for change in &outcome.changes {
             let content = serde_json::to_string(change).unwrap_or_default();
-            let group = groups.entry((change.object.to_string(), content)).or_insert((change, Vec::new()));
+            let group = groups.entry((change.object.to_string(), content)).or_insert((&**change, Vec::new()));
             group.1.push(outcome.cluster.as_str());
         }
     }

@@ -177,7 +177,7 @@ pub struct ClusterOutcome {
     pub objects: Vec<ObjectOutcome>,
     /// What differs, object by object; in a dry run what would be written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub changes: Vec<crate::plan::ObjectChange>,
+    pub changes: Vec<crate::plan::SharedChange>,
     /// The same as it goes into a plan file.
     #[serde(skip)]
     pub plan: Option<crate::plan::file::ClusterPlan>,

@@ -15,7 +15,7 @@ use crate::events::{Events, Happening};
 use crate::health::HealthOptions;
 use crate::outcome::{ClusterOutcome, ClusterState, Counts, ObjectOutcome, ObjectResult, Trouble};
 use crate::plan::file::{ClusterPlan, FleetPlan};
-use crate::plan::{Action, Marks, Mask, ObjectChange, Plan, PlanOptions, PlannedObject};
+use crate::plan::{Action, Marks, Mask, ObjectChange, Plan, PlanOptions, PlannedObject, SharedChange};
 use crate::planning::{self, PlanError};
 use crate::status;
 use crate::stop::Stop;
@@ -314,10 +314,9 @@ impl<'a> Report<'a> {
     }
 
     fn plan(&mut self, plan: &Plan) {
-        let change = |object: &PlannedObject, action| ObjectChange {
-            object: object.wanted.object.clone(),
-            action,
-            changes: object.changes.clone(),
+        let change = |object: &PlannedObject, action| {
+            let (object, changes) = (object.wanted.object.clone(), object.changes.clone());
+            SharedChange::new(ObjectChange { object, action, changes })
         };
         self.outcome.changes = plan
             .objects
@@ -329,10 +328,9 @@ impl<'a> Report<'a> {
                 Action::Unchanged | Action::Skip { .. } | Action::Refuse { .. } => None,
             })
             .collect();
-        self.outcome.changes.extend(plan.deletions.iter().map(|deletion| ObjectChange {
-            object: deletion.object.clone(),
-            action: "delete",
-            changes: Vec::new(),
+        self.outcome.changes.extend(plan.deletions.iter().map(|deletion| {
+            let object = deletion.object.clone();
+            SharedChange::new(ObjectChange { object, action: "delete", changes: Vec::new() })
         }));
     }
 

@@ -7,18 +7,19 @@
 mod alike;
 mod file;
 mod html;
+mod json;
 mod junit;
 mod markdown;
 mod running;
 mod text;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 pub(crate) use alike::{What, failures as alike};
 
 pub use file::{ReportError, ReportFile, ReportFormat};
 pub use html::{Page, page};
+pub use json::SharedJson;
 pub use junit::junit;
 pub use markdown::{SUMMARY_LIMIT, markdown};
 pub use running::{
@@ -75,7 +76,7 @@ pub struct ClusterReport {
     pub objects: Vec<ObjectReport>,
     /// What differs, object by object; in a dry run what would be written.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub changes: Vec<Value>,
+    pub changes: Vec<SharedJson>,
     /// What the server warned of.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub warnings: Vec<String>,

@@ -9,6 +9,7 @@ mod mask;
 mod migrate;
 mod ownership;
 mod quantity;
+mod shared;
 mod wanted;
 
 use std::collections::BTreeSet;
@@ -23,6 +24,7 @@ pub use mask::Mask;
 pub(crate) use migrate::patch as migration_patch;
 pub use ownership::FIELD_MANAGER;
 pub(crate) use ownership::predecessors;
+pub use shared::{SharedChange, SharedChanges};
 pub use wanted::{
     COMMIT, DEPENDENCY_SELECTOR, GIVE_UP, ID_LABEL, Marks, ORIGINAL_NAME, STRATEGY_LABEL, Wanted,
 };
