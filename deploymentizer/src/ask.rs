@@ -1,8 +1,11 @@
 //! `explain` and `reach`: from a value to its lines, and from a line to its values.
 
+use std::path::Path;
+
 use cli::{Exit, Failure, Format, Printer};
 use render::explain::{Answer, Explanation, Question, Source, explain as answer};
 use render::external::Environment;
+use render::files::{resolve, shown as path_shown};
 use render::problem::{Problem, deduplicate};
 use render::reach::{Reached, Spot, reach as reached_by};
 use render::source::Selection;
@@ -24,8 +27,15 @@ pub(crate) fn explain(
     let (renderer, _) = load(args, environment)?;
     let selection = Selection::new(&[cluster.to_owned()], &[]).map_err(|problem| invalid(vec![problem]))?;
     let (clusters, _) = select(&renderer, &selection)?;
-    let Some(cluster) = clusters.first() else {
-        return Err(invalid(vec![Problem::new(format!("there is no cluster `{cluster}`"))]));
+    let exact = clusters.iter().find(|found| *found.name == *cluster);
+    let cluster = match (exact, &clusters[..]) {
+        (Some(cluster), _) | (None, [cluster]) => cluster,
+        (None, []) => return Err(invalid(vec![Problem::new(format!("there is no cluster `{cluster}`"))])),
+        (None, [first, ..]) => {
+            let problem = Problem::new(format!("{} clusters match, name one: `{cluster}`", clusters.len()));
+            let hint = format!("`deploymentizer explain {} {resource}`", first.name);
+            return Err(invalid(vec![problem.hint(hint)]));
+        }
     };
     let question = match (path, line) {
         (Some(path), _) => Question::Path(path.to_owned()),
@@ -61,9 +71,8 @@ pub(crate) fn reach(
     let (renderer, selection) = load(args, environment)?;
     let (clusters, mut problems) = select(&renderer, &selection)?;
     let (file, line) = numbered(spot);
-    let file =
-        render::files::shown(&render::files::resolve(std::path::Path::new(""), std::path::Path::new(file)));
-    let spot = match renderer.repository().files.read(std::path::Path::new(&file)) {
+    let file = as_named(&renderer.repository().folders.root, Path::new(file));
+    let spot = match renderer.repository().files.read(Path::new(&file)) {
         Ok(bytes) => {
             let text = String::from_utf8_lossy(&bytes);
             let lines = text.lines().count();
@@ -93,6 +102,18 @@ pub(crate) fn reach(
     let problems = deduplicate(problems);
     problems.iter().for_each(|problem| printer.error(&shown(problem)));
     Ok(if problems.is_empty() { Exit::Done } else { Exit::Partial })
+}
+
+/// The file as the repository names it, wherever it was named from.
+fn as_named(root: &Path, file: &Path) -> String {
+    let inside = || {
+        let (file, real) = (file.canonicalize().ok()?, root.canonicalize().ok()?);
+        file.strip_prefix(real).ok().map(|rest| resolve(root, rest))
+    };
+    // A link keeps its name, which is the one that the repository reads it by.
+    let is_link = file.is_symlink();
+    let named = if is_link { None } else { inside() };
+    path_shown(&named.unwrap_or_else(|| resolve(Path::new(""), file)))
 }
 
 fn failed(problems: Vec<Problem>) -> Failure {

@@ -75,6 +75,7 @@ pub(crate) fn diff(
     }
     problems.iter().for_each(|problem| printer.error(problem));
     Ok(match (problems.is_empty(), outcome.groups.is_empty()) {
+        (false, _) if outcome.changed + outcome.unchanged == 0 => Exit::Failed,
         (false, _) => Exit::Partial,
         (true, false) if args.detailed_exitcode => Exit::Changes,
         (true, _) => Exit::Done,

@@ -328,3 +328,65 @@ fn migrate(case: &Path) -> Result<(), String> {
     assert_eq!(read_tree(&sandbox.join("generated"), false), before, "{}", case.display());
     Ok(())
 }
+
+#[test]
+fn a_question_is_answered_from_anywhere_or_refused_with_a_way_on() {
+    let sandbox = fleet();
+    let here = sandbox.path().display().to_string();
+    let everywhere = ask(&sandbox, &["reach", "type/prod-var.yaml:4"]).stdout;
+    assert!(everywhere.starts_with("reaches 3 of 4 clusters\n"), "{everywhere}");
+    // The repository and the file may be named in different ways.
+    let conf = format!("{here}/kit.yaml");
+    assert_eq!(ask(&sandbox, &["--conf", &conf, "reach", "type/../type/prod-var.yaml:4"]).stdout, everywhere);
+    assert_eq!(ask(&sandbox, &["reach", &format!("{here}/type/prod-var.yaml:4")]).stdout, everywhere);
+    assert!(ask(&sandbox, &["reach", "kit.yaml"]).stdout.starts_with("reaches 4 of 4 clusters\n"));
+    for (args, hint) in [
+        (&["explain", "eu-*", "cart"][..], "2 clusters match, name one"),
+        (&["explain", "eu-9", "cart"], "did you mean `eu-1`?"),
+        (&["explain", "eu-1", "crat"], "did you mean `cart`?"),
+        (&["explain", "eu-1", "cart", "levle"], "did you mean `level`?"),
+        (&["explain", "eu-1", "cart", "--line", "cart.yaml"], "`--line cart.yaml:27`"),
+        (&["explain", "eu-1", "cart", "--line", "cart.yaml:999"], "there is no line 999"),
+        (&["reach", "nowhere.yaml"], "cannot read the file"),
+        (&["reach", "base-var.yaml:99"], "there is no line 99"),
+        (&["diff"], "`diff` compares revisions: `git init`, and commit"),
+    ] {
+        let answer = sandbox.run(program("deploymentizer").args(args));
+        assert!(answer.exit_code == 1 || answer.exit_code == 2, "{args:?} {answer}");
+        assert!(answer.stderr.contains(hint), "{args:?} {answer}");
+    }
+}
+
+#[test]
+fn diff_works_wherever_it_is_started_and_says_what_git_lacks() {
+    let sandbox = fleet();
+    git(&sandbox, &["init", "-q"]);
+    let refused = |args: &[&str], hint: &str| {
+        let answer = sandbox.run(program("deploymentizer").args(args));
+        assert_eq!(answer.exit_code, 2, "{answer}");
+        assert!(answer.stderr.contains(hint), "{answer}");
+    };
+    refused(&["diff"], "there is no commit yet");
+    git(&sandbox, &["add", "."]);
+    git(&sandbox, &["commit", "-qm", "first"]);
+    sandbox.write("base-var.yaml", "kind: ResourceConfig\nlevel: trace\ndebug: false\n");
+    git(&sandbox, &["commit", "-qam", "second"]);
+    git(&sandbox, &["checkout", "-q", "--detach"]);
+    refused(&["diff", "nowhere"], "cannot read revision `nowhere`");
+    refused(&["diff", "HEAD~7"], "git log --oneline");
+    let here = sandbox.path().display().to_string();
+    let wanted = ask(&sandbox, &["diff", "HEAD~1..HEAD"]).stdout;
+    assert!(wanted.contains("caused by base-var.yaml:2\n"), "{wanted}");
+    assert_eq!(ask(&sandbox, &["diff", "HEAD~1...HEAD"]).stdout, wanted);
+    let other = Sandbox::new();
+    let answer = ask(&other, &["--conf", &format!("{here}/kit.yaml"), "diff", "HEAD~1..HEAD"]).stdout;
+    assert_eq!(answer.replace(&format!("{here}/"), ""), wanted);
+    let answer =
+        sandbox.run(program("deploymentizer").args(["diff", "HEAD~1..HEAD", "--output", "json"])).success();
+    // Only `dev-1` sees the base's level.
+    assert_eq!(answer.json()["clusters"]["changed"], 1, "{answer}");
+    let clone = format!("file://{here}");
+    git(&other, &["clone", "-q", "--depth", "1", &clone, "shallow"]);
+    let answer = other.run(program("deploymentizer").args(["--conf", "shallow/kit.yaml", "diff", "HEAD~1"]));
+    assert!(answer.exit_code == 2 && answer.stderr.contains("git fetch --unshallow"), "{answer}");
+}

@@ -27,11 +27,11 @@ type Output = BTreeMap<(String, String), Arc<str>>;
 /// Cluster, file and line.
 type Lines = BTreeSet<(String, String, u32)>;
 
-const CLUSTERS: usize = 4;
-const RESOURCES: usize = 11;
+const CLUSTERS: usize = 3;
+const RESOURCES: usize = 4;
 
 fn cases() -> u32 {
-    std::env::var("KIT_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(24)
+    std::env::var("KIT_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(10)
 }
 
 /// A fleet with one value in each line, so that a line is a value.

@@ -128,6 +128,10 @@ fn resource(
         file: file.to_owned(),
         lines,
     };
+    // Everything is found through kit.yaml.
+    if *spot.file == crate::files::shown(&repository.folders.config) {
+        return Ok(scene.targets.iter().map(|target| make(&target.output, Vec::new())).collect());
+    }
     // A template, or a file that one includes.
     let in_resources = {
         let folder = crate::files::shown(&repository.folders.resources);
