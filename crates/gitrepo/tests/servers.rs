@@ -63,6 +63,15 @@ fn http_with_filters() {
 }
 
 #[test]
+fn http_takes_one_connection_for_all_requests() {
+    let repo = BareRepo::with_files(FILES);
+    let server = HttpServer::serve(repo.root()).start();
+    pushed(put(&RemoteSpec::new(server.url()), "images/org/app/main.yaml", "image: app:2\n").unwrap());
+    assert!(server.requests() > 5);
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
 fn http_without_filters() {
     let repo = BareRepo::with_files(FILES);
     repo.config("uploadpack.allowFilter", "false");

@@ -64,7 +64,11 @@ impl<L: Line> Repository<L> {
     /// Begins a conversation with upload-pack, so that what it says of refs is of now.
     fn greet(&mut self) -> Result<Advert, GitError> {
         self.open = false;
-        let result = advert::read(&mut *self.line.greet(Service::UploadPack)?);
+        let stateless = self.line.stateless();
+        let mut words = self.line.greet(Service::UploadPack)?;
+        let result = advert::read(&mut *words);
+        finish(stateless, &result, &mut *words);
+        drop(words);
         let advert = result.map_err(|error| self.line.explain(READING, &error))?;
         if advert.format().is_none() {
             return Err(self.protocol(READING, "its hash function is neither SHA-1 nor SHA-256"));
@@ -131,6 +135,7 @@ impl<L: Line> Repository<L> {
         };
         // Of protocol 0, a conversation has one fetch.
         self.open = self.open && advert.version == 2;
+        let stateless = self.line.stateless();
         let banded = advert.version == 2 || advert.has("side-band-64k");
         let answer = self.line.ask(Service::UploadPack, &bytes).map_err(AskFault::into_error)?;
         let mut answer = Stoppable { inner: answer, stop: self.stop.clone() };
@@ -146,6 +151,9 @@ impl<L: Line> Repository<L> {
             }
             Ok(end)
         })();
+        if matches!(result, Ok(End::Whole)) {
+            finish(stateless, &result, &mut answer);
+        }
         drop(answer);
         match result {
             Ok(End::Whole) => Ok(()),
@@ -208,12 +216,25 @@ impl<L: Line> Repository<L> {
         let pack = pack::write(format, request.objects, thin)
             .map_err(|error| PushFault::NotSent(self.protocol(PUSHING, &error.to_string())))?;
         let bytes = requests::push(format, request.old, request.new, request.name, &self.agent, &pack);
+        let stateless = self.line.stateless();
         let result = match self.line.ask(Service::ReceivePack, &bytes) {
-            Ok(mut answer) => report::read(&mut *answer),
+            Ok(mut answer) => {
+                let report = report::read(&mut *answer);
+                finish(stateless, &report, &mut *answer);
+                report
+            }
             Err(AskFault::NotSent(error)) => return Err(PushFault::NotSent(error)),
             Err(AskFault::Unknown(error)) => return Err(PushFault::Unknown(error)),
         };
         result.map_err(|error| PushFault::Unknown(self.line.explain(PUSHING, &error)))
+    }
+}
+
+/// Reads the end of an answer over http that was understood, which is behind git's own: only then is
+/// the connection kept for the next request.
+fn finish<T>(stateless: bool, result: &std::io::Result<T>, answer: &mut dyn std::io::Read) {
+    if stateless && result.is_ok() {
+        let _ = answer.read(&mut [0]);
     }
 }
 
@@ -279,8 +300,10 @@ impl<L: Line> Session for Repository<L> {
         }
         let format = advert.format().unwrap_or_default();
         let request = requests::ls_refs(&advert, &self.agent, prefixes);
+        let stateless = self.line.stateless();
         let mut answer = self.line.ask(Service::UploadPack, &request).map_err(AskFault::into_error)?;
         let result = advert::read_ls_refs(&mut *answer, format);
+        finish(stateless, &result, &mut *answer);
         drop(answer);
         result.map_err(|error| self.line.explain(READING, &error))
     }

@@ -87,6 +87,7 @@ struct Shared {
     protocol_v2: bool,
     stop: AtomicBool,
     requests: AtomicUsize,
+    connections: AtomicUsize,
 }
 
 /// What a server is made of.
@@ -106,6 +107,7 @@ impl HttpServer {
                 protocol_v2: true,
                 stop: AtomicBool::new(false),
                 requests: AtomicUsize::new(0),
+                connections: AtomicUsize::new(0),
             },
         }
     }
@@ -124,6 +126,11 @@ impl HttpServer {
     /// Its port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// How many connections there were so far.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
     }
 
     /// How many requests there were so far.
@@ -194,6 +201,7 @@ impl<T: Read + Write> Duplex for T {}
 
 impl Shared {
     fn connection(&self, socket: TcpStream) -> io::Result<()> {
+        self.connections.fetch_add(1, Ordering::SeqCst);
         socket.set_nodelay(true)?;
         let closing = socket.try_clone()?;
         let stream: Box<dyn Duplex> = match &self.tls {
