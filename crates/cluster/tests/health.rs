@@ -98,6 +98,20 @@ fn pods_of_an_older_revision_and_of_others_do_not_count() {
 }
 
 #[test]
+fn pods_of_the_spec_before_do_not_count_while_the_controller_has_not_seen_the_new_one() {
+    let with = |generation: i64, observed: i64| {
+        Workload::read(&json!({
+            "kind": "Deployment", "metadata": {"uid": "d1", "generation": generation,
+                "annotations": {"deployment.kubernetes.io/revision": "2"}},
+            "status": {"observedGeneration": observed},
+        }))
+    };
+    let pods = [pod("web-1", "new", crashing(4))];
+    assert_eq!(diagnose(&with(3, 2), &sets(), &pods, &[]), []);
+    assert_eq!(diagnose(&with(3, 3), &sets(), &pods, &[]).len(), 1);
+}
+
+#[test]
 fn a_pull_error_has_the_registrys_words_and_its_events() {
     let pods = [
         pod("web-1", "new", pending("ImagePullBackOff", "Back-off pulling image \"r.io/web:9\"")),

@@ -145,14 +145,16 @@ fn every_failure_is_found_early_and_told_with_pods_reason_and_log() {
         let object = told.object("Deployment", name);
         assert_eq!(object["result"], "not-ready", "{object:#}");
         let all = object["diagnoses"].as_array().unwrap_or_else(|| panic!("{object:#}"));
-        assert_eq!(all.len(), 1, "{object:#}");
+        // The gravest first; pods that have not come to it yet may follow.
         let found = &all[0];
-        assert_eq!((&found["problem"], &found["podCount"]), (&json!(problem), &json!(pods)), "{found:#}");
+        assert_eq!(found["problem"], problem, "{object:#}");
+        let counted = found["podCount"].as_u64().unwrap();
+        assert!(counted <= pods && (counted > 0) == (pods > 0), "{found:#}");
         assert!(reasons.iter().any(|reason| found["reason"] == *reason), "{found:#}");
         assert!(found["summary"].as_str().unwrap().contains(sentence), "{found:#}");
         let names = found["pods"].as_array().unwrap();
         assert!(names.iter().all(|pod| pod.as_str().unwrap().starts_with(&format!("{name}-"))), "{found:#}");
-        assert_eq!(names.len() as u64, pods, "{found:#}");
+        assert_eq!(names.len() as u64, counted, "{found:#}");
         let container = (pods > 0 && !matches!(name, "node" | "mount")).then_some("app");
         assert_eq!(found["container"].as_str(), container, "{found:#}");
         assert!(found["since"].is_string(), "{found:#}");

@@ -63,10 +63,13 @@ impl Workload {
     #[must_use]
     pub fn read(object: &Value) -> Self {
         let o = Object(object);
+        // Until the controller has seen the present spec, what it wrote names the pods of the one before.
+        let observed = o.int("/status/observedGeneration") >= o.int("/metadata/generation");
         let owned = |pointer: &str| o.text(pointer).map(str::to_owned);
+        let reported = |pointer: &str| owned(pointer).filter(|_| observed);
         let revision = match o.text("/kind").unwrap_or_default() {
-            "Deployment" => Revision::ReplicaSet(owned(DEPLOYMENT_REVISION)),
-            "StatefulSet" => Revision::Hash(owned("/status/updateRevision")),
+            "Deployment" => Revision::ReplicaSet(reported(DEPLOYMENT_REVISION)),
+            "StatefulSet" => Revision::Hash(reported("/status/updateRevision")),
             // Still written by every server next to controller-revision-hash, which is not in the status.
             "DaemonSet" => {
                 const GENERATION: &str = "/metadata/annotations/deprecated.daemonset.template.generation";
@@ -76,7 +79,7 @@ impl Workload {
             "Pod" => Revision::Itself,
             _ => Revision::NoPods,
         };
-        let failure = o.condition("ReplicaFailure").filter(|c| c.is_true());
+        let failure = o.condition("ReplicaFailure").filter(|c| observed && c.is_true());
         Self {
             uid: o.text("/metadata/uid").unwrap_or_default().to_owned(),
             revision,
