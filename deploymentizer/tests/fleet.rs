@@ -31,7 +31,7 @@ const CLUSTERS: usize = 3;
 const RESOURCES: usize = 4;
 
 fn cases() -> u32 {
-    std::env::var("KIT_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(10)
+    std::env::var("KIT_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(6)
 }
 
 /// A fleet with one value in each line, so that a line is a value.
@@ -194,7 +194,7 @@ fn changing_a_template_line_changes_what_reach_predicts() {
             let entry = found.iter().find(|entry| entry.name.starts_with(name)).unwrap();
             let path = renderer.repository().folders.resources.join(&entry.name);
             let text = std::fs::read_to_string(&path).unwrap();
-            for line in 1..=text.lines().count() {
+            for line in (1..=text.lines().count()).step_by(4) {
                 // A comment behind a line changes it and what it means does not matter.
                 let old = text.lines().nth(line - 1).unwrap();
                 if old.trim_start().starts_with("{%")

@@ -91,7 +91,10 @@ pub(super) fn add(
         let file =
             manifest::image_file(tag, &branch).map_err(|error| one(Problem::new(error.to_string())))?;
         let path = folders.images.join(file);
-        if wanted.image.is_some() || repository.files.read(&path).is_err() {
+        let there = repository.files.read(&path).ok();
+        // Services may share an image; without `--image` the one that is there is as good as a placeholder.
+        let is_same = there.as_ref().is_some_and(|text| says(text, repository, &image));
+        if there.is_none() || (wanted.image.is_some() && !is_same) {
             created.push((path, format!("{}: {image}\n", repository.config.images.property)));
         }
     }
@@ -126,6 +129,14 @@ fn check_name(name: &str) -> Result<(), Problem> {
         return Err(problem.hint(format!("call it `{name}-service`")));
     }
     Ok(())
+}
+
+/// Whether an image file names this image.
+fn says(file: &[u8], repository: &Repository, image: &ImageRef) -> bool {
+    let text = String::from_utf8_lossy(file);
+    let document = yaml::read_one(&text, "image file", repository.schema).ok();
+    let found = document.as_ref().and_then(|document| document.root.get(&repository.config.images.property));
+    found.and_then(yaml::Node::as_str) == Some(image.to_string().as_str())
 }
 
 /// Whether the base has a resource of this name.

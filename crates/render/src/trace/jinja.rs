@@ -61,8 +61,11 @@ pub(super) fn trace(repository: &Repository, file: &str, view: &View) -> Option<
         Ok(Some(marked(&source, noted.templates.len() - 1)))
     });
     let printed = log.clone();
+    let mut unmarked = settings();
+    unmarked.add_template("it", "{{ it }}").ok()?;
     environment.set_formatter(move |out, _, value| {
-        let text = plain(value)?;
+        // As the formatter of plain renderings prints it.
+        let text = unmarked.get_template("it")?.render(minijinja::context! { it => value })?;
         let index = {
             let mut noted = lock(&printed);
             let pending = std::mem::take(&mut noted.pending);
@@ -81,13 +84,6 @@ pub(super) fn trace(repository: &Repository, file: &str, view: &View) -> Option<
     let templates: Vec<Arc<str>> =
         noted.templates.iter().map(|name| shown(&repository.folders.resources.join(name)).into()).collect();
     Some(unmark(&marked, &templates, &noted.values))
-}
-
-/// What the value prints as, by the formatter of plain renderings.
-fn plain(value: &Jinjavalue) -> Result<String, Error> {
-    let environment = settings();
-    let template = environment.template_from_str("{{ it }}")?;
-    template.render(minijinja::context! { it => value })
 }
 
 /// The template with a mark before the first visible character of every line of its text.
