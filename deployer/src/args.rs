@@ -8,6 +8,7 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use cli::report::ReportFile;
 
 use crate::parse;
+use crate::set_args::{GuardArgs, HistoryArgs, RollbackArgs, SetArgs};
 
 /// Pushes a directory of manifests per cluster to the clusters of a folder of kubeconfigs.
 ///
@@ -25,6 +26,10 @@ pub(crate) struct Args {
     pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) deploy: DeployArgs,
+    /// A clone of the repository of `--sha`: a commit that is older than the deployed one, or unrelated, is refused (exit code 5)
+    /// unless this is a rollback.
+    #[arg(long, env = "KIT_REPO", value_name = "DIR", help_heading = "Guards")]
+    pub(crate) repo: Option<PathBuf>,
 }
 
 /// What to do instead of deploying.
@@ -32,6 +37,10 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// List the clusters that the kubeconfigs name, and whether there are manifests for them; connects to none.
     Clusters(ClustersArgs),
+    /// List the deploys that each cluster remembers, the newest last.
+    History(HistoryArgs),
+    /// Bring back what an earlier deploy had deployed: planned, shown and carried out like any deploy.
+    Rollback(Box<RollbackArgs>),
     /// Show what kit runs where: image, commit, when, whether it is ready, its pods; with `--manifests-dir` also drift.
     Status(StatusArgs),
     /// Follow a branch of a git repository and deploy it, again and again; for a pod of a cluster that no CI can reach.
@@ -253,6 +262,10 @@ pub(crate) struct DeployArgs {
     pub(crate) reach: ReachArgs,
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
+    #[command(flatten)]
+    pub(crate) guard: GuardArgs,
+    #[command(flatten)]
+    pub(crate) set: SetArgs,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
     #[command(flatten)]

@@ -63,14 +63,14 @@ async fn one(fleet: &Arc<Fleet>, target: &Target, events: UnboundedSender<Event>
     let (reader, name) = (fleet.clone(), target.name.clone());
     let run = Run { mask: fleet.run.mask.with_same_key(), ..fleet.run.clone() };
     let mask = run.mask.clone();
-    let objects = tokio::task::spawn_blocking(move || {
+    let manifests = tokio::task::spawn_blocking(move || {
         let secrets = reader.manifests.secrets(&name).unwrap_or_default();
         mask.learn_values(secrets.iter().map(String::as_str));
         reader.manifests.load(&name)
     })
     .await;
-    let objects = match objects {
-        Ok(Ok(objects)) => objects,
+    let manifests = match manifests {
+        Ok(Ok(manifests)) => manifests,
         // They were right when they were checked.
         Ok(Err(errors)) => {
             let mut trouble = Trouble::new("the manifests have changed meanwhile");
@@ -84,7 +84,7 @@ async fn one(fleet: &Arc<Fleet>, target: &Target, events: UnboundedSender<Event>
             return failed(target.name.clone(), Trouble::new("this is a bug in deployer").because(said));
         }
     };
-    rollout::deploy(target, &objects, &fleet.options, &fleet.plugins, &run, events).await
+    rollout::deploy(target, &manifests, &fleet.options, &fleet.plugins, &run, events).await
 }
 
 fn failed(cluster: manifest::ClusterName, trouble: Trouble) -> ClusterOutcome {
@@ -96,6 +96,7 @@ fn failed(cluster: manifest::ClusterName, trouble: Trouble) -> ClusterOutcome {
         objects: Vec::new(),
         changes: Vec::new(),
         plan: None,
+        set: None,
         warnings: Vec::new(),
         seconds: 0.0,
         requests: 0,

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use cli::{Exit, Failure, Problem};
 use cluster::connect::Target;
+use cluster::inventory::Manifests as Loaded;
 use manifest::index::{Index, IndexError};
 use manifest::{ClusterName, LoadError, Object, Selector};
 
@@ -22,9 +23,21 @@ pub(crate) struct Manifests {
 }
 
 impl Manifests {
+    /// No manifests at all: what is deployed comes from elsewhere.
+    pub(crate) fn none() -> Self {
+        // A path below which there is no directory.
+        Self {
+            dir: PathBuf::from("/dev/null"),
+            namespaces: None,
+            selector: Selector::default(),
+            resource: None,
+        }
+    }
+
     /// The objects for `cluster`, Namespaces of `--namespaces-dir` first.
-    pub(crate) fn load(&self, cluster: &ClusterName) -> Result<Vec<Object>, Vec<LoadError>> {
+    pub(crate) fn load(&self, cluster: &ClusterName) -> Result<Loaded, Vec<LoadError>> {
         let mut objects = Vec::new();
+        let mut left_out = Vec::new();
         let mut errors = Vec::new();
         let namespaces = self.namespaces.as_ref().map(|dir| dir.join(cluster.as_str()));
         let own = self.dir.join(cluster.as_str());
@@ -36,7 +49,10 @@ impl Manifests {
                 Ok(mut found) => {
                     if choose {
                         let files = self.resources_of_files(&own);
-                        found.retain(|object| self.chooses(object, &own, &files));
+                        let (chosen, others): (Vec<Object>, Vec<Object>) =
+                            found.into_iter().partition(|object| self.chooses(object, &own, &files));
+                        left_out.extend(others.iter().map(Object::reference));
+                        found = chosen;
                     }
                     for object in found {
                         let same =
@@ -59,7 +75,7 @@ impl Manifests {
         if !errors.is_empty() {
             return Err(errors);
         }
-        Ok(objects)
+        Ok(Loaded { objects, left_out })
     }
 
     /// The resource of each file that deploymentizer wrote; nothing where that is not asked for. An index that cannot be read is
@@ -145,7 +161,7 @@ impl Manifests {
         let own = self.dir.join(target.name.as_str());
         let mut problems = match self.load(&target.name) {
             Ok(objects) => {
-                if objects.iter().any(|object| Path::new(&*object.place.file).starts_with(&own)) {
+                if objects.objects.iter().any(|object| Path::new(&*object.place.file).starts_with(&own)) {
                     chosen.store(true, Ordering::Relaxed);
                 }
                 Vec::new()

@@ -1,14 +1,19 @@
 //! `deployer`: pushes a directory of manifests per cluster to the clusters of a folder of kubeconfigs.
 
 mod args;
+mod backup;
 mod configs;
 mod fleet;
+mod guard;
+mod history_cmd;
 mod input;
 mod parse;
 mod planfile;
 mod progress;
 mod report;
+mod resource_set;
 mod run;
+mod set_args;
 mod signals;
 mod status_cmd;
 mod sync;

@@ -6,6 +6,7 @@ use cli::{Exit, Failure, Problem};
 use cluster::outcome::ClusterOutcome;
 use cluster::plan::Mask;
 use cluster::plan::file::{FleetPlan, VERSION};
+use cluster::prune::PruneBudget;
 
 use crate::args::DeployArgs;
 
@@ -14,14 +15,20 @@ pub(crate) fn fingerprint(args: &DeployArgs) -> Vec<String> {
     let (change, mark) = (&args.change, &args.mark);
     let mut recreate = change.recreate.clone();
     recreate.sort();
+    let mut prune_kinds = args.guard.prune_kinds.clone();
+    prune_kinds.sort();
     vec![
         format!("create-only={}", change.create_only),
         format!("force={}", change.force),
         format!("force-conflicts={}", change.force_conflicts),
         format!("job-history={}", change.job_history),
+        format!("prune={}", args.guard.prune),
+        format!("prune-budget={}", args.guard.prune_budget.unwrap_or(PruneBudget::Standard)),
+        format!("prune-kinds={}", prune_kinds.join(",")),
         format!("raw={}", change.raw),
         format!("recreate={}", recreate.join(",")),
         format!("resource={}", args.resource.as_deref().unwrap_or_default()),
+        format!("resource-set={}", args.set.resource_set.clone().unwrap_or_default()),
         format!("selector={}", args.selector.as_deref().unwrap_or_default()),
         format!("strategy={}", mark.strategy.name()),
     ]

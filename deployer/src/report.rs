@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use cli::report::{
-    ClusterReport, ClusterState, Counts, Diagnosis, EventLine, LogTail, ObjectReport, ObjectResult, Report,
-    SharedJson, Trouble, VERSION,
+    ClusterReport, ClusterState, Counts, Diagnosis, EventLine, KeptReport, LogTail, ObjectReport,
+    ObjectResult, Report, SetReport, SharedJson, Trouble, VERSION,
 };
 use cluster::outcome;
 use cluster::outcome::ClusterOutcome;
@@ -74,6 +74,7 @@ fn of_cluster(outcome: &ClusterOutcome, shared: &mut BTreeMap<usize, SharedJson>
         },
         trouble: outcome.trouble.as_ref().map(trouble),
         objects: outcome.objects.iter().map(of_object).collect(),
+        set: outcome.set.as_ref().map(of_set),
         changes: outcome
             .changes
             .iter()
@@ -86,6 +87,23 @@ fn of_cluster(outcome: &ClusterOutcome, shared: &mut BTreeMap<usize, SharedJson>
         requests: outcome.requests,
         bytes_sent: outcome.bytes_sent,
         bytes_received: outcome.bytes_received,
+    }
+}
+
+fn of_set(set: &outcome::SetOutcome) -> SetReport {
+    let kept = |kept: &cluster::prune::Kept| KeptReport {
+        object: kept.object.to_string(),
+        because: kept.because.clone(),
+    };
+    SetReport {
+        name: set.name.clone(),
+        namespace: set.namespace.clone(),
+        lease: set.lease.clone(),
+        revision: set.revision,
+        commit: set.commit.clone(),
+        kept: set.kept.iter().map(kept).collect(),
+        leftover: set.leftover,
+        rollback_to: set.rollback_to.clone(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cli::ci::Platform;
@@ -10,6 +10,7 @@ use cli::report::{Report, ReportFile, SUMMARY_LIMIT};
 use cli::{Exit, Failure, Format, Printer, Problem};
 use cluster::connect::{ConnectOptions, Plugins, ProxyEnvironment, RetryPolicy, Target};
 use cluster::health::HealthOptions;
+use cluster::inventory::RollbackTo;
 use cluster::outcome::{ClusterOutcome, ClusterState};
 use cluster::plan::{Marks, Mask, PlanOptions};
 use cluster::rollout::{Extent, RolloutOptions, Run, Waiting};
@@ -19,13 +20,17 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use crate::args::{Args, ChangeArgs, ClustersArgs, Command, DeployArgs, Progress, ReachArgs, StatusArgs};
+use crate::backup;
 use crate::configs::{self, ClusterFilter};
 use crate::fleet::{self, Fleet};
+use crate::guard;
+use crate::history_cmd;
 use crate::input::{self, Manifests};
 use crate::parse;
 use crate::planfile;
 use crate::progress::{self, Colour, Narration};
 use crate::report::{self, Facts};
+use crate::resource_set;
 use crate::signals::Interrupted;
 use crate::status_cmd::{self, Plans};
 use crate::sync;
@@ -46,18 +51,47 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<Exit, Failure> {
             })
         }
         Some(Command::Sync(args)) => sync::sync(*args),
-        None => deploy(&args.deploy, printer),
+        Some(Command::History(args)) => history_cmd::history(&args, connect_options(&args.reach)),
+        Some(Command::Rollback(args)) => {
+            let printer = &Printer::new(args.deploy.output.format(), args.deploy.output.quiet, true);
+            let to = args.to.clone().filter(|to| !to.is_empty()).map_or(RollbackTo::Previous, RollbackTo::Id);
+            deploy(&args.deploy, Source::History(to), printer)
+        }
+        None => deploy(&args.deploy, Source::Manifests { repo: args.repo }, printer),
     }
 }
 
-fn deploy(args: &DeployArgs, printer: &Printer) -> Result<Exit, Failure> {
+/// What is deployed.
+enum Source {
+    /// The manifests of a directory, with a clone in which their commit can be compared with others.
+    Manifests { repo: Option<PathBuf> },
+    /// What an earlier deploy had.
+    History(RollbackTo),
+}
+
+fn deploy(args: &DeployArgs, source: Source, printer: &Printer) -> Result<Exit, Failure> {
     for line in args.retired.explanations() {
         printer.warn(&line);
     }
     let started = (jiff::Timestamp::now(), std::time::Instant::now());
-    let (targets, manifests) = load(args)?;
+    let (targets, manifests) = match &source {
+        Source::Manifests { .. } => load(args)?,
+        Source::History(_) => (chosen(args)?, Manifests::none()),
+    };
     manifests.check(&targets)?;
-    let options = rollout_options(args)?;
+    let mut options = rollout_options(args)?;
+    match source {
+        Source::Manifests { repo: None } => {}
+        Source::Manifests { repo: Some(repo) } => {
+            let guard = guard::guard(&repo, args.mark.sha.as_deref())?;
+            options.set.commit = Some(guard.commit.clone());
+            options.set.guard = Some(guard);
+        }
+        Source::History(to) => options.set.rollback = Some(to),
+    }
+    let backup = args.set.backup_url.as_deref().filter(|url| !url.is_empty());
+    let backup = backup.map(backup::directory).transpose()?;
+    let copy = manifests.clone();
     let salt = options.salt.clone();
     let webhooks = webhooks(args, &targets, &manifests)?;
 
@@ -90,6 +124,9 @@ fn deploy(args: &DeployArgs, printer: &Printer) -> Result<Exit, Failure> {
         printer.say(&format!("plan written: {}", path.display()));
     }
     tell(args, printer, &outcomes, &report);
+    if let Some(dir) = backup.filter(|_| !plan_only(args)) {
+        backup::write(&dir, &copy, &outcomes).iter().for_each(|line| printer.warn(line));
+    }
     let silent = runtime.block_on(webhooks.ended(&report));
     // Whatever still hangs in a resolver or a pipe is not waited for.
     runtime.shutdown_background();
@@ -118,7 +155,7 @@ pub(crate) fn webhooks(
     if !webhooks.is_empty() {
         for target in targets {
             // What cannot be read has been reported by the check before.
-            webhooks.learn(target.name.as_str(), &manifests.load(&target.name).unwrap_or_default());
+            webhooks.learn(target.name.as_str(), &manifests.load(&target.name).unwrap_or_default().objects);
         }
     }
     Ok(webhooks)
@@ -189,6 +226,21 @@ pub(crate) fn load(args: &DeployArgs) -> Result<(Vec<Target>, Manifests), Failur
     let targets = input::pair(targets, &dir, wanted, args.allow_missing)?;
     let resource = args.resource.clone().filter(|name| !name.is_empty());
     Ok((targets, Manifests { dir, namespaces: args.namespaces_dir.clone(), selector, resource }))
+}
+
+/// The clusters that a command without manifests is about.
+fn chosen(args: &DeployArgs) -> Result<Vec<Target>, Failure> {
+    let filter = ClusterFilter::new(&args.reach.cluster)?;
+    let listed = args.reach.clusters_from.as_deref().map(input::clusters_from).transpose()?;
+    let mut targets = configs::targets(&args.reach)?;
+    targets.retain(|target| {
+        filter.takes(&target.name) && listed.as_ref().is_none_or(|listed| listed.contains(&target.name))
+    });
+    if targets.is_empty() {
+        let problem = Problem::new("no kubeconfig names such a cluster").hint("deployer clusters");
+        return Err(Failure::invalid(problem));
+    }
+    Ok(targets)
 }
 
 pub(crate) async fn act(
@@ -276,6 +328,7 @@ pub(crate) fn rollout_options(args: &DeployArgs) -> Result<RolloutOptions, Failu
         cluster_concurrency: usize::from(args.reach.cluster_concurrency),
         job_history: change.job_history,
         keep_plan: change.plan_out.is_some(),
+        set: resource_set::options(args)?,
         salt: approved.as_ref().map_or_else(planfile::salt, |plan| plan.salt.clone()),
         approved,
     })

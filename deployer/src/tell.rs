@@ -33,12 +33,32 @@ pub(crate) fn changes(outcomes: &[ClusterOutcome]) -> String {
             change.object,
             places(clusters, outcomes.len())
         );
+        if let Some(because) = &change.because {
+            let _ = writeln!(text, "    {because}");
+        }
         if change.action == "configure" && change.changes.is_empty() {
             let _ = writeln!(text, "    only who owns its fields");
         }
         for field in &change.changes {
             one_change(&mut text, field);
         }
+    }
+    text.push_str(&stays(outcomes));
+    text
+}
+
+/// What the manifests do not have any more and stays all the same.
+fn stays(outcomes: &[ClusterOutcome]) -> String {
+    let mut groups: BTreeMap<(String, &str), Vec<&str>> = BTreeMap::new();
+    let mut text = String::new();
+    for outcome in outcomes {
+        for kept in outcome.set.iter().flat_map(|set| &set.kept) {
+            let group = groups.entry((kept.object.to_string(), kept.because.as_str())).or_default();
+            group.push(outcome.cluster.as_str());
+        }
+    }
+    for ((object, because), clusters) in &groups {
+        let _ = writeln!(text, "= keep {object}  {}\n    {because}", places(clusters, outcomes.len()));
     }
     text
 }

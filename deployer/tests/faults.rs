@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use cluster::connect::{ConnectOptions, Contexts, Plugins, RetryPolicy, Target, read_kubeconfigs};
 use cluster::events::Events;
 use cluster::health::HealthOptions;
+use cluster::inventory::{Manifests, SetOptions};
 use cluster::outcome::{ClusterOutcome, ClusterState, ObjectResult};
 use cluster::plan::{Marks, Mask, PlanOptions};
 use cluster::rollout::{Extent, RolloutOptions, Run, Waiting, deploy};
@@ -23,6 +24,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 fn options() -> RolloutOptions {
     RolloutOptions {
+        set: SetOptions::default(),
         connect: ConnectOptions {
             connect_timeout: Duration::from_secs(1),
             request_timeout: Duration::from_millis(1500),
@@ -68,10 +70,14 @@ fn run_with(mask: Mask) -> Run {
     Run { mask, stop, writes: Arc::new(Semaphore::new(64)) }
 }
 
+fn of(objects: &[Object]) -> Manifests {
+    Manifests { objects: objects.to_vec(), left_out: Vec::new() }
+}
+
 async fn go(target: &Target, objects: &[Object]) -> ClusterOutcome {
     let events = Events::unheard(target.name.clone());
     let plugins = Plugins::new(Duration::from_secs(5));
-    deploy(target, objects, &options(), &plugins, &run_with(Mask::new()), events).await
+    deploy(target, &of(objects), &options(), &plugins, &run_with(Mask::new()), events).await
 }
 
 fn target(dir: &Path, name: &str, kubeconfig: &str) -> Target {
@@ -119,7 +125,8 @@ fn faults(rate: f64) -> Vec<Fault> {
 async fn differing(target: &Target, objects: &[Object]) -> BTreeSet<String> {
     let events = Events::unheard(target.name.clone());
     let options = RolloutOptions { extent: Extent::Plan, ..options() };
-    let plan = deploy(target, objects, &options, &Plugins::new(LIMIT), &run_with(Mask::new()), events).await;
+    let plan =
+        deploy(target, &of(objects), &options, &Plugins::new(LIMIT), &run_with(Mask::new()), events).await;
     assert_eq!(plan.trouble, None);
     plan.objects
         .iter()

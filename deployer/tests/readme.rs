@@ -50,6 +50,13 @@ fn run_every_command(file: &str) {
     git(&["-C", "manifests", "remote", "add", "origin", "../manifests.git"]);
     git(&["-C", "manifests", "fetch", "--quiet"]);
     git(&["-C", "manifests", "branch", "--quiet", "--set-upstream-to=origin/main"]);
+    // A CI's job runs in a checkout of the manifests repository that holds the kubeconfigs too.
+    std::os::unix::fs::symlink("../kubeconfigs", sandbox.join("manifests/kubeconfigs")).unwrap();
+    let mut scripts = scripts;
+    scripts.extend(ci_commands(&text).into_iter().map(|(line, command)| {
+        let commit = "commit=$(git rev-parse HEAD); export GITHUB_SHA=$commit CI_COMMIT_SHA=$commit GIT_COMMIT=$commit KIT_ROLLBACK_TO=1";
+        (line, format!("cd manifests; {commit}\n{command}\n"))
+    }));
     let binaries = ["image-deployer", "deploymentizer", "deployer", "simcluster"].map(built_binary);
     let bin = binaries[0].parent().unwrap();
     for (line, script) in scripts {
@@ -72,9 +79,44 @@ fn run_every_command(file: &str) {
     }
 }
 
+/// The commands of `deployer` in the blocks for CI systems: a line that is one, behind what the system's form puts before it.
+fn ci_commands(text: &str) -> Vec<(usize, String)> {
+    let mut commands = Vec::new();
+    let mut inside = false;
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if let Some(language) = line.strip_prefix("```") {
+            inside = matches!(language, "yaml" | "groovy");
+            continue;
+        }
+        let bare = line.trim_start_matches("- ").trim_start_matches("run: ");
+        let command = match bare.strip_prefix("sh '") {
+            Some(quoted) => quoted.trim_end_matches('\''),
+            None => bare,
+        };
+        if inside && command.starts_with("deployer ") {
+            commands.push((number + 1, command.to_owned()));
+        }
+    }
+    commands
+}
+
 #[test]
 fn every_command_of_the_readme_runs() {
     run_every_command("README.md");
+}
+
+#[test]
+fn every_command_of_the_page_on_resource_sets_runs() {
+    run_every_command("docs/resource-sets.md");
+}
+
+#[test]
+fn a_ci_command_is_found_behind_what_its_system_puts_before_it() {
+    let text =
+        "```yaml\n- run: deployer a\n  - deployer b\n```\n```groovy\nsh 'deployer c'\n```\ndeployer d\n";
+    let commands: Vec<String> = ci_commands(text).into_iter().map(|(_, command)| command).collect();
+    assert_eq!(commands, ["deployer a", "deployer b", "deployer c"]);
 }
 
 #[test]

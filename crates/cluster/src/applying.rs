@@ -12,7 +12,6 @@ use manifest::{ObjectRef, Selector};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::apply;
 use crate::connect::Connection;
 use crate::discovery::Resource;
 use crate::events::Happening;
@@ -34,6 +33,8 @@ pub(crate) struct Applying<'a> {
     pub(crate) written: BTreeMap<usize, Written>,
     /// Objects whose wait has ended: `None` for well.
     pub(crate) waited: BTreeMap<usize, Option<NotReady>>,
+    /// The end of each deletion of the plan.
+    pub(crate) deleted: Vec<Option<ObjectResult>>,
 }
 
 impl<'a> Applying<'a> {
@@ -44,7 +45,8 @@ impl<'a> Applying<'a> {
         run: &'a Run,
     ) -> Self {
         let results = vec![None; plan.objects.len()];
-        Self { connection, plan, options, run, results, written: BTreeMap::new(), waited: BTreeMap::new() }
+        let (written, waited) = (BTreeMap::new(), BTreeMap::new());
+        Self { connection, plan, options, run, results, written, waited, deleted: Vec::new() }
     }
 
     /// Writes everything that the plan says, in order.
@@ -73,7 +75,6 @@ impl<'a> Applying<'a> {
             self.dependants(&dependants).await;
         }
         self.switch(&switches).await;
-        self.delete_old().await;
     }
 
     fn objects(&self) -> impl Iterator<Item = (usize, &'a PlannedObject)> {
@@ -98,7 +99,9 @@ impl<'a> Applying<'a> {
     async fn write(&mut self, indices: &[usize]) {
         let (connection, options, run) = (self.connection, self.options, self.run);
         let mut jobs: Vec<BoxFuture<'_, Finished>> = Vec::new();
-        for index in indices.iter().copied() {
+        let left: Vec<usize> =
+            indices.iter().copied().filter(|index| self.results[*index].is_none()).collect();
+        for index in left {
             let object = &self.plan.objects[index];
             match self.without_writing(object) {
                 Some(result) => self.settle(index, result),
@@ -357,31 +360,6 @@ impl<'a> Applying<'a> {
         }
         self.write(&ready).await;
     }
-
-    async fn delete_old(&mut self) {
-        if self.run.stop.is_set() {
-            return;
-        }
-        for deletion in &self.plan.deletions {
-            let object = &deletion.object;
-            let result = apply::delete(
-                self.connection,
-                &deletion.resource,
-                object.namespace.as_deref(),
-                &object.name,
-                Some(&deletion.uid),
-                "Background",
-            )
-            .await;
-            match result {
-                Ok(()) => emit(self.connection, object, &ObjectResult::Deleted),
-                Err(error) => self.connection.events().emit(Happening::Warning {
-                    object: Some(object.clone()),
-                    text: self.run.mask.text(&format!("{} cannot be deleted: {error}", deletion.because)),
-                }),
-            }
-        }
-    }
 }
 
 /// Kinds that a dependency selector can mean, as in kit, and the two that kit forgot.
@@ -394,6 +372,6 @@ const DEPENDENCY_KINDS: &[(&str, &str, &str)] = &[
     ("", "Secret", "secrets"),
 ];
 
-fn emit(connection: &Connection, object: &ObjectRef, result: &ObjectResult) {
+pub(crate) fn emit(connection: &Connection, object: &ObjectRef, result: &ObjectResult) {
     connection.events().emit(Happening::Object { object: object.clone(), result: result.clone() });
 }

@@ -143,6 +143,16 @@ impl Discovery {
         versions.iter().find(|resource| resource.version == version)
     }
 
+    /// The version of a kind that the server prefers.
+    pub fn preferred(&self, group: &str, kind: &str) -> Option<&Resource> {
+        self.kinds.get(&(group.to_owned(), kind.to_owned()))?.first()
+    }
+
+    /// Adds all that `other` knows.
+    pub fn extend(&mut self, other: Self) {
+        other.kinds.into_values().flatten().for_each(|resource| self.add(resource));
+    }
+
     /// Adds a kind, for example one that a CRD of the same deploy defines.
     pub fn add(&mut self, resource: Resource) {
         let versions = self.kinds.entry((resource.group.clone(), resource.kind.clone())).or_default();

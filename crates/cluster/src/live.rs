@@ -42,6 +42,12 @@ impl Live {
         self.objects.get_mut(&wanted.resource)?.remove(&key_of(wanted))
     }
 
+    /// An object that may have been read beside what is wanted.
+    pub(crate) fn find(&self, resource: &Resource, namespace: Option<&str>, name: &str) -> Option<&Value> {
+        let key = (namespace.unwrap_or_default().to_owned(), name.to_owned());
+        self.objects.get(resource)?.get(&key)
+    }
+
     /// Everything that was read of a kind, also what is not wanted.
     pub(crate) fn of(&self, resource: &Resource) -> impl Iterator<Item = &Value> {
         self.objects.get(resource).into_iter().flat_map(BTreeMap::values)

@@ -181,6 +181,9 @@ pub struct ClusterOutcome {
     /// The same as it goes into a plan file.
     #[serde(skip)]
     pub plan: Option<crate::plan::file::ClusterPlan>,
+    /// The resource set that was deployed; none where there is no inventory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set: Option<SetOutcome>,
     /// What the server warned of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -192,4 +195,50 @@ pub struct ClusterOutcome {
     pub bytes_sent: u64,
     /// Bytes of response bodies over the wire.
     pub bytes_received: u64,
+}
+
+/// The resource set of an outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SetOutcome {
+    /// Its name.
+    pub name: String,
+    /// Where its inventory is.
+    pub namespace: String,
+    /// The lease that keeps other deployers away while something is written; none where nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease: Option<String>,
+    /// The number of the last deploy before this one; 0 if this is the first.
+    pub revision: u64,
+    /// The commit that the cluster had, as far as it was ever said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Objects of earlier deploys that stay though the manifests do not have them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<crate::prune::Kept>,
+    /// How many objects of earlier deploys the manifests do not have, where nobody asked to delete them.
+    pub leftover: usize,
+    /// The deploy that this one brought back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollback_to: Option<String>,
+}
+
+impl SetOutcome {
+    /// What `plan` says about its set.
+    pub(crate) fn of(
+        set: &crate::plan::SetPlan,
+        plan: &crate::plan::Plan,
+        brings_back: Option<&String>,
+    ) -> Self {
+        Self {
+            name: set.name.to_string(),
+            namespace: set.namespace.clone(),
+            lease: plan.writes().then(|| set.name.parent()),
+            revision: set.inventory.revision,
+            commit: set.inventory.commit.clone(),
+            kept: set.kept.clone(),
+            leftover: set.leftover,
+            rollback_to: brings_back.cloned(),
+        }
+    }
 }

@@ -13,6 +13,7 @@ use crate::apply::{self, Mode};
 use crate::connect::{CallError, Connection};
 use crate::discovery::{Discovery, Lookup, kinds_of_crd};
 use crate::events::Happening;
+use crate::inventory::{Inventory, Manifests, Membership};
 use crate::live::{self, Live};
 use crate::order;
 use crate::outcome::Trouble;
@@ -20,6 +21,7 @@ use crate::plan::{
     Action, Change, Conclusion, DEPENDENCY_SELECTOR, Decision, Deletion, Mask, ORIGINAL_NAME, Plan,
     PlannedObject, Unplanned, Wanted, changes, conclude, decide, give_up, predecessors, refused,
 };
+use crate::resource_set;
 use crate::rollout::{RolloutOptions, Run};
 
 /// Why there is no plan.
@@ -37,13 +39,15 @@ impl From<CallError> for PlanError {
     }
 }
 
-/// Plans `objects` for the cluster behind `connection`.
+/// Plans `manifests` for the cluster behind `connection`. An inventory that the caller has read is not read again.
 pub(crate) async fn plan(
     connection: &Connection,
-    objects: &[Object],
+    manifests: &Manifests,
+    inventory: Option<Inventory>,
     options: &RolloutOptions,
     run: &Run,
 ) -> Result<Plan, PlanError> {
+    let objects = manifests.objects.as_slice();
     for object in objects {
         run.mask.learn(&object.value);
     }
@@ -54,8 +58,13 @@ pub(crate) async fn plan(
     let own_kinds = own_kinds(objects, &mut discovery, &kinds);
 
     let (mut wanted, unplanned) = resolve(objects, &discovery, connection.namespace(), options);
-    let live = live::read(connection, &wanted, &own_kinds.absent, !options.marks.raw).await?;
+    let (live, inventory) = tokio::join!(
+        live::read(connection, &wanted, &own_kinds.absent, !options.marks.raw),
+        resource_set::inventory(connection, inventory, options),
+    );
+    let (mut live, inventory) = (live?, inventory?);
     let autoscaled = autoscaled(&wanted);
+    let memberships = resource_set::memberships(connection, &mut wanted, &live, inventory.is_some(), options);
     for object in &mut wanted {
         if let Some(live) = live.get(object) {
             object.fit(live);
@@ -63,13 +72,20 @@ pub(crate) async fn plan(
             give_up(object, live, autoscaled.contains(&target));
         }
     }
-    let deletions = old_jobs(&wanted, &live, options);
-    let mut planned = relate(wanted, live, &own_kinds)?;
+    let mut deletions = old_jobs(&wanted, &live, options);
+    let mut planned = relate(wanted, &mut live, &own_kinds)?;
     for object in planned.iter_mut().filter(|object| !matches!(object.action, Action::Refuse { .. })) {
         object.action = match decide(&object.wanted, object.live.as_ref(), &options.plan) {
             Decision::Settled(action) => action,
             Decision::Ask => Action::Configure,
         };
+    }
+    for (object, membership) in planned.iter_mut().zip(memberships) {
+        match membership {
+            Membership::Member => object.member = true,
+            Membership::Guest => {}
+            Membership::Foreign(trouble) => object.action = Action::Refuse { trouble },
+        }
     }
     let new_namespaces: BTreeSet<&str> = planned
         .iter()
@@ -92,7 +108,13 @@ pub(crate) async fn plan(
         let object = &mut planned[index];
         (object.action, object.changes, object.force) = (action, changes, force);
     }
-    Ok(Plan { objects: planned, unplanned, deletions })
+    let mut plan = Plan { objects: planned, unplanned, deletions: Vec::new(), set: None, refused: None };
+    if let Some(inventory) = inventory {
+        let known = resource_set::Known { connection, discovery, live: &live, manifests };
+        resource_set::settle(&mut plan, &mut deletions, inventory, known, options).await?;
+    }
+    plan.deletions = deletions;
+    Ok(plan)
 }
 
 /// The kinds that CRDs of the same deploy define.
@@ -191,7 +213,7 @@ fn autoscaled(wanted: &[Wanted]) -> BTreeSet<ObjectRef> {
 }
 
 /// Fills in which objects need which, and what is there of each.
-fn relate(wanted: Vec<Wanted>, mut live: Live, own: &OwnKinds) -> Result<Vec<PlannedObject>, PlanError> {
+fn relate(wanted: Vec<Wanted>, live: &mut Live, own: &OwnKinds) -> Result<Vec<PlannedObject>, PlanError> {
     let index: BTreeMap<ObjectRef, usize> =
         wanted.iter().enumerate().map(|(index, object)| (bare(&object.object), index)).collect();
     let mut edges: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
@@ -233,6 +255,7 @@ fn relate(wanted: Vec<Wanted>, mut live: Live, own: &OwnKinds) -> Result<Vec<Pla
             needs,
             after,
             after_objects: edges.get(&at).cloned().unwrap_or_default(),
+            member: false,
         });
     }
     match order::levels(planned.len(), &edges) {
@@ -324,6 +347,8 @@ fn old_jobs(wanted: &[Wanted], live: &Live, options: &RolloutOptions) -> Vec<Del
             resource: job.resource.clone(),
             uid: other["metadata"]["uid"].as_str().unwrap_or_default().to_owned(),
             because: format!("an earlier run of Job `{}`", job.original_name()),
+            pruned: false,
+            live: other.clone(),
         }));
     }
     deletions

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use manifest::{Object, ObjectRef};
+use manifest::ObjectRef;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -13,12 +13,18 @@ use crate::applying::Applying;
 use crate::connect::{CallError, ConnectOptions, Connection, Plugins, Target};
 use crate::events::{Events, Happening};
 use crate::health::HealthOptions;
-use crate::outcome::{ClusterOutcome, ClusterState, Counts, ObjectOutcome, ObjectResult, Trouble};
+use crate::inventory::{Manifests, SetOptions};
+use crate::lease;
+use crate::outcome::{
+    ClusterOutcome, ClusterState, Counts, ObjectOutcome, ObjectResult, SetOutcome, Trouble,
+};
 use crate::plan::file::{ClusterPlan, FleetPlan};
 use crate::plan::{Action, Marks, Mask, ObjectChange, Plan, PlanOptions, PlannedObject, SharedChange};
 use crate::planning::{self, PlanError};
+use crate::rollback;
 use crate::status;
 use crate::stop::Stop;
+use crate::turn::Turn;
 use crate::wait::has_readiness;
 use crate::waiting::NotReady;
 
@@ -77,6 +83,8 @@ pub struct RolloutOptions {
     pub job_history: usize,
     /// Whether the outcome carries the plan as a file holds it: its digests are expensive where there are secrets.
     pub keep_plan: bool,
+    /// The resource set, and what guards it.
+    pub set: SetOptions,
     /// Goes into the digests of a plan that is written to a file.
     pub salt: String,
     /// The plan that was reviewed: what differs from it is refused.
@@ -94,10 +102,10 @@ pub struct Run {
     pub writes: Arc<Semaphore>,
 }
 
-/// Deploys `objects` to `target`, or plans to.
+/// Deploys `manifests` to `target`, or plans to.
 pub async fn deploy(
     target: &Target,
-    objects: &[Object],
+    manifests: &Manifests,
     options: &RolloutOptions,
     plugins: &Plugins,
     run: &Run,
@@ -106,7 +114,7 @@ pub async fn deploy(
     let started = Instant::now();
     let events = events.hiding(run.mask.clone());
     events.emit(Happening::Started);
-    let mut report = Report::new(target, started);
+    let mut report = Report::new(target, started, events.clone());
     if run.stop.is_set() {
         report.outcome.state = ClusterState::NotStarted;
         return report.finish(&events);
@@ -125,27 +133,32 @@ pub async fn deploy(
                 return report.finish(&events);
             }
         };
-    match planning::plan(&connection, objects, options, run).await {
-        Ok(plan) => {
-            report.plan(&plan);
-            if options.keep_plan || options.approved.is_some() {
-                let file = ClusterPlan::of(&target.name, target.server(), &plan, &options.salt);
-                if let Err(trouble) = approved(&file, options) {
-                    report.refuse(trouble);
-                    return report.finish(&events);
-                }
-                report.outcome.plan = options.keep_plan.then_some(file);
+    let back = match &options.set.rollback {
+        Some(to) => match rollback::prepare(&connection, options, to).await {
+            Ok(back) => Some(back),
+            Err(error) => {
+                report.no_plan(error, run);
+                return report.finish(&events);
             }
-            events.emit(Happening::Planned {
-                counts: Counts::of(plan.expected().iter().map(|(_, result)| result)),
-            });
-            match options.extent {
-                Extent::Plan => report.planned(&plan),
-                Extent::Deploy => carry_out(&connection, &plan, options, run, &mut report).await,
+        },
+        None => None,
+    };
+    let (manifests, options, known) = match &back {
+        Some(back) => (&back.manifests, &back.options, Some(back.inventory.clone())),
+        None => (manifests, options, None),
+    };
+    match planning::plan(&connection, manifests, known, options, run).await {
+        Ok(plan) if !report.admit(&plan, options) => {}
+        Ok(plan) => match options.extent {
+            Extent::Plan => {
+                report.planned(&plan);
+                warn_of_the_lease(&connection, &plan, options).await;
             }
-        }
-        Err(PlanError::Manifests(trouble)) => report.fail(trouble),
-        Err(PlanError::Call(error)) => report.fail(unreachable(target, &error, run)),
+            Extent::Deploy => {
+                Turn { connection: &connection, manifests, options, run }.take(plan, &mut report).await;
+            }
+        },
+        Err(error) => report.no_plan(error, run),
     }
     let traffic = connection.traffic();
     report.outcome.requests = traffic.requests();
@@ -163,14 +176,28 @@ fn approved(plan: &ClusterPlan, options: &RolloutOptions) -> Result<(), Trouble>
     }
 }
 
-async fn carry_out(
+/// In a dry run: who would have to be waited for.
+async fn warn_of_the_lease(connection: &Connection, plan: &Plan, options: &RolloutOptions) {
+    let Some(set) = plan.set.as_ref().filter(|_| plan.writes()) else { return };
+    if let Some(holder) = lease::holder(connection, &options.set, &set.namespace).await {
+        let text = format!("a deploy would wait: `{holder}` holds the lease of resource set `{}`", set.name);
+        connection.events().emit(Happening::Warning { object: None, text });
+    }
+}
+
+/// Carries out `plan`; what was done ahead of it is not done again.
+pub(crate) async fn carry_out(
     connection: &Connection,
     plan: &Plan,
     options: &RolloutOptions,
     run: &Run,
     report: &mut Report<'_>,
+    early: Vec<(usize, ObjectResult)>,
 ) {
     let mut applying = Applying::new(connection, plan, options, run);
+    for (index, result) in early {
+        applying.results[index] = Some(result);
+    }
     applying.apply_all().await;
     let to_wait: Vec<usize> = match options.waiting {
         Waiting::No => Vec::new(),
@@ -198,8 +225,9 @@ async fn carry_out(
             *result = ObjectResult::NotReady { trouble, diagnoses };
         }
     }
-    let results = std::mem::take(&mut applying.results);
-    report.applied(plan, results, options, run);
+    applying.delete_all().await;
+    let (results, deleted) = (std::mem::take(&mut applying.results), std::mem::take(&mut applying.deleted));
+    report.applied(plan, results, deleted, options, run);
 }
 
 /// A Job of an earlier deploy that has not succeeded: what it was to do is not done, and nobody else will say so.
@@ -252,7 +280,7 @@ fn unreachable(target: &Target, error: &CallError, run: &Run) -> Trouble {
             _ => Trouble::new("the cluster refuses to answer").because(said),
         },
         CallError::Credentials(_) => Trouble::new("the credentials cannot be renewed").because(said),
-        CallError::Stopped => Trouble::new("the run was stopped"),
+        CallError::LeaseLost => Trouble::new("another deployer has taken over").because(said),
     }
 }
 
@@ -278,14 +306,15 @@ impl Plan {
 }
 
 /// An outcome in the making.
-struct Report<'a> {
+pub(crate) struct Report<'a> {
     target: &'a Target,
     started: Instant,
-    outcome: ClusterOutcome,
+    events: Events,
+    pub(crate) outcome: ClusterOutcome,
 }
 
 impl<'a> Report<'a> {
-    fn new(target: &'a Target, started: Instant) -> Self {
+    pub(crate) fn new(target: &'a Target, started: Instant, events: Events) -> Self {
         let outcome = ClusterOutcome {
             cluster: target.name.clone(),
             state: ClusterState::Done,
@@ -294,29 +323,60 @@ impl<'a> Report<'a> {
             objects: Vec::new(),
             changes: Vec::new(),
             plan: None,
+            set: None,
             warnings: Vec::new(),
             seconds: 0.0,
             requests: 0,
             bytes_sent: 0,
             bytes_received: 0,
         };
-        Self { target, started, outcome }
+        Self { target, started, events, outcome }
     }
 
-    fn fail(&mut self, trouble: Trouble) {
+    pub(crate) fn fail(&mut self, trouble: Trouble) {
         self.outcome.state = ClusterState::Failed;
         self.outcome.trouble = Some(trouble);
     }
 
-    fn refuse(&mut self, trouble: Trouble) {
+    pub(crate) fn refuse(&mut self, trouble: Trouble) {
         self.outcome.state = ClusterState::Refused;
         self.outcome.trouble = Some(trouble);
+    }
+
+    /// There is no plan, and this is why.
+    pub(crate) fn no_plan(&mut self, error: PlanError, run: &Run) {
+        match error {
+            PlanError::Manifests(trouble) => self.fail(trouble),
+            PlanError::Call(error) => self.fail(unreachable(self.target, &error, run)),
+        }
+    }
+
+    /// Takes a plan in; `false` where a guard, or the plan that was reviewed, says no.
+    pub(crate) fn admit(&mut self, plan: &Plan, options: &RolloutOptions) -> bool {
+        self.plan(plan);
+        self.outcome.set =
+            plan.set.as_ref().map(|set| SetOutcome::of(set, plan, options.set.brings_back.as_ref()));
+        if let Some(trouble) = &plan.refused {
+            self.refuse(trouble.clone());
+            return false;
+        }
+        if options.keep_plan || options.approved.is_some() {
+            let file = ClusterPlan::of(&self.target.name, self.target.server(), plan, &options.salt);
+            if let Err(trouble) = approved(&file, options) {
+                self.refuse(trouble);
+                return false;
+            }
+            self.outcome.plan = options.keep_plan.then_some(file);
+        }
+        let counts = Counts::of(plan.expected().iter().map(|(_, result)| result));
+        self.events.emit(Happening::Planned { counts });
+        true
     }
 
     fn plan(&mut self, plan: &Plan) {
         let change = |object: &PlannedObject, action| {
             let (object, changes) = (object.wanted.object.clone(), object.changes.clone());
-            SharedChange::new(ObjectChange { object, action, changes })
+            SharedChange::new(ObjectChange { object, action, changes, because: None })
         };
         self.outcome.changes = plan
             .objects
@@ -329,8 +389,8 @@ impl<'a> Report<'a> {
             })
             .collect();
         self.outcome.changes.extend(plan.deletions.iter().map(|deletion| {
-            let object = deletion.object.clone();
-            SharedChange::new(ObjectChange { object, action: "delete", changes: Vec::new() })
+            let (object, because) = (deletion.object.clone(), Some(deletion.because.clone()));
+            SharedChange::new(ObjectChange { object, action: "delete", changes: Vec::new(), because })
         }));
     }
 
@@ -343,6 +403,7 @@ impl<'a> Report<'a> {
         &mut self,
         plan: &Plan,
         mut results: Vec<Option<ObjectResult>>,
+        deleted: Vec<Option<ObjectResult>>,
         options: &RolloutOptions,
         run: &Run,
     ) {
@@ -351,6 +412,7 @@ impl<'a> Report<'a> {
                 .iter()
                 .map(|object| Some(ObjectResult::Failed { trouble: object.trouble.clone() })),
         );
+        results.extend(deleted);
         let stopped = || ObjectResult::Skipped { because: "the run was stopped".into() };
         let results = results.into_iter().map(|result| Some(result.unwrap_or_else(stopped))).collect();
         self.objects(plan, results);

@@ -74,6 +74,9 @@ pub struct ClusterReport {
     pub trouble: Option<Trouble>,
     /// Each object, in the order of the manifests.
     pub objects: Vec<ObjectReport>,
+    /// The resource set that was deployed, and what became of what it had before.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub set: Option<SetReport>,
     /// What differs, object by object; in a dry run what would be written.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub changes: Vec<SharedJson>,
@@ -86,6 +89,43 @@ pub struct ClusterReport {
     pub bytes_sent: u64,
     /// Bytes of response bodies over the wire.
     pub bytes_received: u64,
+}
+
+/// The resource set of a [`ClusterReport`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SetReport {
+    /// Its name.
+    pub name: String,
+    /// Where its inventory is.
+    pub namespace: String,
+    /// The lease that keeps other deployers away while something is written; absent where nothing is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lease: Option<String>,
+    /// The number of the last deploy before this one; 0 if this is the first.
+    pub revision: u64,
+    /// The commit that the cluster had, as far as it was ever said.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub commit: Option<String>,
+    /// Objects of earlier deploys that stay though the manifests do not have them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub kept: Vec<KeptReport>,
+    /// How many objects of earlier deploys the manifests do not have, where nobody asked to delete them.
+    #[serde(default)]
+    pub leftover: usize,
+    /// The deploy that this one brought back.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rollback_to: Option<String>,
+}
+
+/// An object that stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeptReport {
+    /// `Kind/namespace/name`.
+    pub object: String,
+    /// Why.
+    pub because: String,
 }
 
 /// How a cluster ended.

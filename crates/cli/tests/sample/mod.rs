@@ -2,8 +2,8 @@
 
 use cli::report::{
     ClusterReport, ClusterState, ClusterStatus, Counts, Diagnosis, Difference, DifferenceKind, EventLine,
-    LogTail, ObjectReport, ObjectResult, PodGroup, Report, ResourceState, ResourceStatus, Status, Trouble,
-    VERSION,
+    KeptReport, LogTail, ObjectReport, ObjectResult, PodGroup, Report, ResourceState, ResourceStatus,
+    SetReport, Status, Trouble, VERSION,
 };
 
 fn trouble(message: &str) -> Trouble {
@@ -93,6 +93,7 @@ pub(crate) fn report() -> Report {
         trouble: None,
         objects: vec![object("ConfigMap/shop/web", ObjectResult::Created), crashing(), refused, skipped],
         warnings: vec!["policy/v1beta1 PodDisruptionBudget is deprecated".to_owned()],
+        set: None,
         changes: Vec::new(),
         requests: 12,
         bytes_sent: 3400,
@@ -106,6 +107,7 @@ pub(crate) fn report() -> Report {
         trouble: Some(trouble("the server does not answer: https://10.0.0.1:6443")),
         objects: Vec::new(),
         warnings: Vec::new(),
+        set: None,
         changes: Vec::new(),
         requests: 12,
         bytes_sent: 3400,
@@ -122,6 +124,19 @@ pub(crate) fn report() -> Report {
             object("ConfigMap/shop/<b>&\"x\"", ObjectResult::Configured),
         ],
         warnings: Vec::new(),
+        set: Some(SetReport {
+            name: "shop".to_owned(),
+            namespace: "default".to_owned(),
+            lease: Some("kit-set-shop".to_owned()),
+            revision: 7,
+            commit: Some("4f2a91c0".to_owned()),
+            kept: vec![KeptReport {
+                object: "PersistentVolumeClaim/shop/data".to_owned(),
+                because: "objects of its kind only go with `--prune-kinds PersistentVolumeClaim`".to_owned(),
+            }],
+            leftover: 0,
+            rollback_to: None,
+        }),
         changes: Vec::new(),
         requests: 12,
         bytes_sent: 3400,

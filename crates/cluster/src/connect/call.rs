@@ -12,6 +12,7 @@ use std::time::Duration;
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Method, Request};
 use http_body_util::BodyExt as _;
+use jiff::Timestamp;
 use kube::client::Body;
 use serde::Deserialize;
 use serde_json::Value;
@@ -71,6 +72,8 @@ pub struct Call {
     pub again_on_conflict: bool,
     /// Longer than [`super::ConnectOptions::request_timeout`], where needed.
     pub timeout: Option<Duration>,
+    /// Whether a write waits outside once the fence is closed: see [`Connection::fence`].
+    pub fenced: bool,
 }
 
 impl Call {
@@ -89,6 +92,7 @@ impl Call {
             accept: Cow::Borrowed("application/json"),
             again_on_conflict: false,
             timeout: None,
+            fenced: true,
         }
     }
 
@@ -110,6 +114,8 @@ pub struct Reply {
     pub warnings: Vec<String>,
     /// How many tries it took.
     pub attempts: u32,
+    /// When the server answered, by its own clock.
+    pub date: Option<Timestamp>,
 }
 
 /// What a server says when it refuses (`metav1.Status`).
@@ -218,9 +224,11 @@ pub enum CallError {
     /// The credentials could not be renewed.
     #[error("{0}")]
     Credentials(String),
-    /// A run that is being stopped sends nothing new.
-    #[error("stopped before it was sent")]
-    Stopped,
+    /// The lease of this deploy has run out or gone to another deployer: nothing more is sent.
+    #[error(
+        "nothing was sent, because the lease of this deploy has gone to another deployer, or could not be renewed in time"
+    )]
+    LeaseLost,
 }
 
 fn tries(attempts: u32) -> String {
@@ -232,7 +240,7 @@ impl CallError {
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
             Self::Refused { refusal, .. } => Some(refusal),
-            Self::Unreachable { .. } | Self::Late { .. } | Self::Credentials(_) | Self::Stopped => None,
+            Self::Unreachable { .. } | Self::Late { .. } | Self::Credentials(_) | Self::LeaseLost => None,
         }
     }
 
@@ -263,6 +271,7 @@ impl Connection {
             let last = match self.attempt(call, attempt).await {
                 Attempt::Done(reply) => {
                     self.contacted();
+                    self.learn_clock(reply.date);
                     return Ok(reply);
                 }
                 Attempt::Fatal(error) => return Err(error),
@@ -289,7 +298,7 @@ impl Connection {
                 | CallError::Refused { .. }
                 | CallError::Late { .. }
                 | CallError::Credentials(_)
-                | CallError::Stopped => policy.first_contact,
+                | CallError::LeaseLost => policy.first_contact,
             };
             if attempt >= limit {
                 return Err(last);
@@ -316,7 +325,15 @@ impl Connection {
                 last: "nothing was sent".into(),
             });
         }
-        let limit = call.timeout.unwrap_or(self.options.request_timeout).min(remaining);
+        let mut limit = call.timeout.unwrap_or(self.options.request_timeout).min(remaining);
+        if call.fenced && call.method != Method::GET {
+            // Nothing of ours is to arrive when another deployer may be at work.
+            match self.until_fence() {
+                Some(left) if left.is_zero() => return Attempt::Fatal(CallError::LeaseLost),
+                Some(left) => limit = limit.min(left),
+                None => {}
+            }
+        }
         let unreachable = |trouble: Trouble| {
             let may_pass = trouble.kind.may_pass();
             let last = CallError::Unreachable { trouble, attempts: attempt };
@@ -366,7 +383,13 @@ impl Connection {
 fn judge(call: &Call, attempt: u32, code: u16, headers: &HeaderMap, body: &[u8]) -> Attempt {
     if (200..300).contains(&code) {
         return match serde_json::from_slice::<Value>(body) {
-            Ok(value) => Attempt::Done(Reply { code, value, warnings: warnings(headers), attempts: attempt }),
+            Ok(value) => Attempt::Done(Reply {
+                code,
+                value,
+                warnings: warnings(headers),
+                attempts: attempt,
+                date: date(headers),
+            }),
             // A body that ends early, or a proxy's page: ask again.
             Err(error) => Attempt::Again {
                 last: CallError::Unreachable {
@@ -420,6 +443,12 @@ fn plain_text(code: u16, body: &[u8]) -> String {
         Some(line) => format!("HTTP status {code}: {}", line.chars().take(200).collect::<String>()),
         None => format!("HTTP status {code}"),
     }
+}
+
+/// The server's time.
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let text = headers.get(http::header::DATE)?.to_str().ok()?;
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 
 /// The texts of `Warning: 299 - "..."` headers.

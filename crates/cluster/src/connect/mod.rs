@@ -11,6 +11,7 @@ mod call;
 mod credentials;
 mod endpoint;
 mod explain;
+mod fence;
 mod kubeconfig;
 mod proxy;
 
@@ -33,6 +34,7 @@ pub use proxy::ProxyEnvironment;
 
 use crate::events::Events;
 use endpoint::Wire;
+use fence::Fence;
 
 /// How to connect; the same for all clusters of a run.
 #[derive(Clone, Debug)]
@@ -121,6 +123,7 @@ pub struct Connection {
     current: RwLock<Current>,
     renewing: tokio::sync::Mutex<()>,
     contacted: AtomicBool,
+    fence: Fence,
 }
 
 struct Current {
@@ -166,6 +169,7 @@ impl Connection {
             current: RwLock::new(Current { client, credentials, since: Timestamp::now() }),
             renewing: tokio::sync::Mutex::new(()),
             contacted: AtomicBool::new(false),
+            fence: Fence::default(),
         })
     }
 

@@ -42,8 +42,29 @@ pub struct ClusterPlan {
     pub cluster: ClusterName,
     /// Its API server.
     pub server: String,
+    /// The resource set.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub set: Option<SetState>,
     /// What is done with each object, sorted.
     pub objects: Vec<ObjectPlan>,
+}
+
+/// The resource set when the plan was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SetState {
+    /// Its name.
+    pub name: String,
+    /// Where its inventory and its lease are.
+    pub namespace: String,
+    /// The lease that is held while the plan is carried out; none where it writes nothing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lease: Option<String>,
+    /// The number of its last deploy.
+    pub revision: u64,
+    /// The commit that the cluster had.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub commit: Option<String>,
 }
 
 /// What is done with one object.
@@ -112,11 +133,18 @@ impl ClusterPlan {
             object: deletion.object.clone(),
             action: "delete".into(),
             wanted: None,
-            live: None,
+            live: deletion.pruned.then(|| state(&deletion.live, salt)),
             changes: Vec::new(),
         }));
         objects.sort_by(|a, b| a.object.cmp(&b.object));
-        Self { cluster: cluster.clone(), server: server.to_owned(), objects }
+        let set = plan.set.as_ref().map(|set| SetState {
+            name: set.name.to_string(),
+            namespace: set.namespace.clone(),
+            lease: plan.writes().then(|| set.name.parent()),
+            revision: set.inventory.revision,
+            commit: set.inventory.commit.clone(),
+        });
+        Self { cluster: cluster.clone(), server: server.to_owned(), set, objects }
     }
 
     /// Whether `now`, the same cluster planned again, is what was reviewed.
@@ -129,6 +157,14 @@ impl ClusterPlan {
             moved.push(format!(
                 "the kubeconfig leads to {}, the plan was made for {}",
                 now.server, self.server
+            ));
+        }
+        if let (Some(before), Some(after)) = (&self.set, &now.set)
+            && before.revision != after.revision
+        {
+            moved.push(format!(
+                "something else has been deployed (revision {} of resource set `{}`, planned for {})",
+                after.revision, after.name, before.revision
             ));
         }
         for object in &now.objects {
@@ -176,17 +212,21 @@ fn difference(planned: &ObjectPlan, now: &ObjectPlan) -> Option<String> {
         .then(|| format!("{name}: it is to {} now, planned was to {}", now.action, planned.action))
 }
 
+fn state(live: &Value, salt: &str) -> LiveState {
+    let text = |key: &str| live["metadata"][key].as_str().unwrap_or_default().to_owned();
+    LiveState {
+        uid: text("uid"),
+        resource_version: text("resourceVersion"),
+        digest: digest(&without_noise(live), salt),
+    }
+}
+
 fn planned(object: &PlannedObject, salt: &str) -> ObjectPlan {
-    let text = |value: &Value, key: &str| value["metadata"][key].as_str().unwrap_or_default().to_owned();
     ObjectPlan {
         object: object.wanted.object.clone(),
         action: word(&object.action).to_owned(),
         wanted: Some(digest(&without_noise(&object.wanted.value), salt)),
-        live: object.live.as_ref().map(|live| LiveState {
-            uid: text(live, "uid"),
-            resource_version: text(live, "resourceVersion"),
-            digest: digest(&without_noise(live), salt),
-        }),
+        live: object.live.as_ref().map(|live| state(live, salt)),
         changes: object.changes.iter().map(ReviewedChange::from).collect(),
     }
 }
@@ -268,7 +308,7 @@ mod tests {
     }
 
     fn cluster(objects: Vec<ObjectPlan>) -> ClusterPlan {
-        ClusterPlan { cluster: "eu".parse().unwrap(), server: "https://eu".into(), objects }
+        ClusterPlan { cluster: "eu".parse().unwrap(), server: "https://eu".into(), set: None, objects }
     }
 
     #[test]

@@ -23,15 +23,17 @@ pub(crate) use diff::changes;
 pub use mask::Mask;
 pub(crate) use migrate::patch as migration_patch;
 pub use ownership::FIELD_MANAGER;
-pub(crate) use ownership::predecessors;
+pub(crate) use ownership::{our_fields, predecessors};
 pub use shared::{SharedChange, SharedChanges};
 pub use wanted::{
     COMMIT, DEPENDENCY_SELECTOR, GIVE_UP, ID_LABEL, Marks, ORIGINAL_NAME, STRATEGY_LABEL, Wanted,
 };
 
 use crate::connect::{CallError, Refusal};
+use crate::inventory::{Inventory, SetName};
 use crate::outcome::Trouble;
-use ownership::{Step, our_fields, owner_of, proves_unchanged, yields};
+use crate::prune::Kept;
+use ownership::{Step, owner_of, proves_unchanged, yields};
 
 /// How plans are made; the same for all clusters of a run.
 #[derive(Clone, Debug, Default)]
@@ -90,6 +92,8 @@ pub struct PlannedObject {
     pub after: Option<Selector>,
     /// Those of them that are in the plan.
     pub after_objects: BTreeSet<usize>,
+    /// Whether it is, or becomes, a member of our resource set.
+    pub member: bool,
 }
 
 impl PlannedObject {
@@ -106,8 +110,48 @@ pub struct Plan {
     pub objects: Vec<PlannedObject>,
     /// Objects that this cluster cannot hold.
     pub unplanned: Vec<Unplanned>,
-    /// Objects of earlier deploys that go: old Jobs.
+    /// Objects of earlier deploys that go: old Jobs, and what is pruned.
     pub deletions: Vec<Deletion>,
+    /// What the plan does to the inventory; none where there is no inventory.
+    pub set: Option<SetPlan>,
+    /// Why a guard says no to all of it.
+    pub refused: Option<Trouble>,
+}
+
+/// What a plan does to the inventory of its resource set.
+#[derive(Clone, Debug)]
+pub struct SetPlan {
+    /// The set.
+    pub name: SetName,
+    /// Where its inventory is.
+    pub namespace: String,
+    /// The inventory as it was read.
+    pub inventory: Inventory,
+    /// The inventory with what the plan adds and what has gone.
+    pub next: Inventory,
+    /// Members that the manifests do not have any more and that stay, with the reason.
+    pub kept: Vec<Kept>,
+    /// Members that the manifests do not have any more, and nobody asked to delete.
+    pub leftover: usize,
+}
+
+impl SetPlan {
+    /// Whether the inventory has to be written though no object is: its members or its commit change.
+    pub fn moves(&self) -> bool {
+        self.next.members != self.inventory.members || self.next.commit != self.inventory.commit
+    }
+}
+
+impl Plan {
+    /// Whether anything has to be written.
+    pub fn writes(&self) -> bool {
+        self.changes_objects() || self.set.as_ref().is_some_and(SetPlan::moves)
+    }
+
+    /// Whether any object is written or deleted.
+    pub fn changes_objects(&self) -> bool {
+        !self.deletions.is_empty() || self.objects.iter().any(PlannedObject::writes)
+    }
 }
 
 /// An object of a kind that the cluster does not know.
@@ -132,6 +176,10 @@ pub struct Deletion {
     pub uid: String,
     /// Why it goes.
     pub because: String,
+    /// An object that the manifests do not have any more: its end is waited for, and told. Otherwise an old run of a Job.
+    pub pruned: bool,
+    /// What is there.
+    pub live: Value,
 }
 
 /// What differs in one object, for people and reports. Values are masked.
@@ -145,6 +193,9 @@ pub struct ObjectChange {
     pub action: &'static str,
     /// The fields. For `create` one change without a path: the whole object.
     pub changes: Vec<Change>,
+    /// Why it is deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
 }
 
 /// What is known about an object from what was read.

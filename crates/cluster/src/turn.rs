@@ -1,0 +1,253 @@
+//! A deploy's turn on a cluster: lease, inventory, the plan itself, inventory, lease.
+//!
+//! The inventory is written before the first object and names everything that the plan will have written, so that whoever is
+//! killed leaves a trace. It is written only if nobody has written it since the plan was made; else the plan is made again. With
+//! the lease that makes deploys of one set on one cluster a sequence: each plan is made of the state that the one before left.
+
+use jiff::Timestamp;
+
+use crate::connect::{CallError, Connection};
+use crate::events::Happening;
+use crate::history;
+use crate::inventory::{self, CONFIG_MAP, Inventory, Manifests, Revision, RevisionState, WriteError, key};
+use crate::lease::{self, Lease, NoLease};
+use crate::outcome::{ClusterState, ObjectResult, Trouble};
+use crate::plan::{Action, Plan, SetPlan};
+use crate::planning;
+use crate::rollback;
+use crate::rollout::{self, Report, RolloutOptions, Run};
+use crate::writing;
+
+/// How often a plan is made again because somebody else was at work; a lease makes even two unlikely.
+const PLANS: u32 = 5;
+
+/// What a turn is about.
+pub(crate) struct Turn<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) manifests: &'a Manifests,
+    pub(crate) options: &'a RolloutOptions,
+    pub(crate) run: &'a Run,
+}
+
+impl Turn<'_> {
+    /// Carries out `plan`.
+    pub(crate) async fn take(&self, plan: Plan, report: &mut Report<'_>) {
+        let Some(set) = plan.set.as_ref().filter(|_| plan.writes()) else {
+            rollout::carry_out(self.connection, &plan, self.options, self.run, report, Vec::new()).await;
+            return;
+        };
+        let namespace = set.namespace.clone();
+        let (early, lease) = match self.lease(&plan, &namespace, report).await {
+            Ok(lease) => lease,
+            Err(()) => return,
+        };
+        match &lease {
+            Some(held) => {
+                let work = self.work(plan, early, report);
+                tokio::select! {
+                    () = work => {}
+                    () = held.keep(self.connection) => {}
+                }
+            }
+            None => self.work(plan, early, report).await,
+        }
+        if let Some(lease) = lease {
+            lease.release(self.connection).await;
+        }
+    }
+
+    /// Takes the lease. Its namespace may be one that this very deploy creates: then that goes first.
+    async fn lease(
+        &self,
+        plan: &Plan,
+        namespace: &str,
+        report: &mut Report<'_>,
+    ) -> Result<(Vec<(usize, ObjectResult)>, Option<Lease>), ()> {
+        let set = &self.options.set;
+        let mut early = Vec::new();
+        loop {
+            match lease::acquire(self.connection, set, namespace, &self.run.stop).await {
+                Ok(lease) => return Ok((early, Some(lease))),
+                Err(NoLease::Held(trouble)) => report.refuse(trouble),
+                Err(NoLease::Stopped) => report.outcome.state = ClusterState::NotStarted,
+                Err(NoLease::Forbidden(error)) if set.guard.is_none() => {
+                    let text = format!("without a lease nothing keeps other deployers away: {error}");
+                    self.connection.events().emit(Happening::Warning { object: None, text });
+                    return Ok((early, None));
+                }
+                Err(NoLease::Forbidden(error)) => report.fail(
+                    Trouble::new("the lease may not be taken, and a guarded deploy needs it")
+                        .because(error.to_string())
+                        .hint(format!("kubectl auth can-i create leases.coordination.k8s.io -n {namespace}")),
+                ),
+                Err(NoLease::NoNamespace) if early.is_empty() => {
+                    let found = plan.objects.iter().position(|object| {
+                        object.wanted.resource.kind == "Namespace"
+                            && object.wanted.object.name == namespace
+                            && object.action == Action::Create
+                    });
+                    if let Some(index) = found {
+                        let object = &plan.objects[index];
+                        let end =
+                            writing::write_one(self.connection, index, object, self.options, self.run).await;
+                        let done = matches!(end.result, ObjectResult::Created);
+                        early.push((index, end.result));
+                        if done {
+                            continue;
+                        }
+                    }
+                    report.fail(no_namespace(namespace));
+                }
+                Err(NoLease::NoNamespace) => report.fail(no_namespace(namespace)),
+                Err(NoLease::Call(error)) => {
+                    report.fail(Trouble::new("the lease cannot be taken").because(error.to_string()));
+                }
+            }
+            return Err(());
+        }
+    }
+
+    pub(crate) async fn work(&self, plan: Plan, early: Vec<(usize, ObjectResult)>, report: &mut Report<'_>) {
+        let Some((plan, mut inventory)) = self.begin(plan, report).await else { return };
+        let surplus = self.keep(&plan, &mut inventory).await;
+        rollout::carry_out(self.connection, &plan, self.options, self.run, report, early).await;
+        let Some(set) = &plan.set else { return };
+        self.finish(&plan, set, &mut inventory, report).await;
+        if self.options.set.rollback_on_failure
+            && report.outcome.state == ClusterState::Failed
+            && plan.changes_objects()
+        {
+            // Boxed, because going back is a deploy of its own.
+            Box::pin(rollback::after_failure(self, set, inventory, report)).await;
+        }
+        for revision in &surplus {
+            history::forget(self.connection, &set.name, &set.namespace, revision).await;
+        }
+    }
+
+    /// Keeps the manifests of this deploy; what is beyond `--history` is to be forgotten when all is over.
+    async fn keep(&self, plan: &Plan, inventory: &mut Inventory) -> Vec<Revision> {
+        let (Some(set), true) = (&plan.set, plan.changes_objects()) else { return Vec::new() };
+        let surplus: Vec<Revision> = set
+            .inventory
+            .history
+            .iter()
+            .filter(|old| !inventory.history.iter().any(|kept| kept.revision == old.revision))
+            .cloned()
+            .collect();
+        let Some(last) = inventory.history.last_mut().filter(|last| last.parts > 0) else { return surplus };
+        let parts = history::pack(&self.manifests.objects);
+        let kept = history::keep(self.connection, &set.name, &set.namespace, last.revision, &parts).await;
+        if let Err(error) = kept {
+            last.parts = 0;
+            let text =
+                format!("this deploy cannot be brought back later, its manifests were not kept: {error}");
+            self.connection.events().emit(Happening::Warning { object: None, text });
+        }
+        surplus
+    }
+
+    /// Writes what is about to happen; makes the plan again where the cluster has moved since it was made.
+    async fn begin(&self, mut plan: Plan, report: &mut Report<'_>) -> Option<(Plan, Inventory)> {
+        for _ in 0..PLANS {
+            let Some(set) = &plan.set else { return Some((plan, Inventory::default())) };
+            let mut next = set.next.clone();
+            if plan.changes_objects() {
+                self.record(&plan, &mut next);
+            }
+            match inventory::write(self.connection, &mut next, &set.name, &set.namespace).await {
+                Ok(()) => return Some((plan, next)),
+                Err(WriteError::Moved) => {}
+                Err(WriteError::Call(error)) => {
+                    report.fail(cannot_write(set, &error));
+                    return None;
+                }
+            }
+            match planning::plan(self.connection, self.manifests, None, self.options, self.run).await {
+                Ok(again) => plan = again,
+                Err(error) => {
+                    report.no_plan(error, self.run);
+                    return None;
+                }
+            }
+            if !report.admit(&plan, self.options) {
+                return None;
+            }
+            if !plan.writes() {
+                return Some((plan, Inventory::default()));
+            }
+        }
+        report.fail(Trouble::new(
+            "the inventory is written by somebody else all the time, nothing was written",
+        ));
+        None
+    }
+
+    /// Adds this deploy to the history.
+    fn record(&self, plan: &Plan, next: &mut Inventory) {
+        let set = &self.options.set;
+        next.revision += 1;
+        if let Some(commit) = &self.options.marks.sha {
+            next.commit = Some(commit.clone());
+        }
+        next.history.push(Revision {
+            revision: next.revision,
+            id: set.id.clone(),
+            commit: self.options.marks.sha.clone(),
+            started: Timestamp::now(),
+            finished: None,
+            state: RevisionState::Running,
+            scope: set.scope.text(),
+            objects: plan.objects.len(),
+            parts: if set.history > 0 { history::pack(&self.manifests.objects).len() } else { 0 },
+            rollback_to: set.brings_back.clone(),
+        });
+        let keep = set.history.max(1);
+        let surplus = next.history.len().saturating_sub(keep);
+        next.history.drain(..surplus);
+    }
+
+    /// Writes how it ended.
+    async fn finish(&self, plan: &Plan, set: &SetPlan, inventory: &mut Inventory, report: &Report<'_>) {
+        if !plan.changes_objects() || inventory.live.is_none() {
+            return;
+        }
+        for object in &report.outcome.objects {
+            if object.result == ObjectResult::Deleted {
+                inventory.members.remove(&key(&object.object));
+            }
+        }
+        if let Some(last) = inventory.history.last_mut() {
+            last.finished = Some(Timestamp::now());
+            last.state = match report.outcome.state {
+                ClusterState::Done => RevisionState::Succeeded,
+                ClusterState::Failed
+                | ClusterState::Refused
+                | ClusterState::Interrupted
+                | ClusterState::NotStarted => RevisionState::Failed,
+            };
+        }
+        let written = inventory::write(self.connection, inventory, &set.name, &set.namespace).await;
+        let because = match written {
+            Ok(()) => return,
+            Err(WriteError::Moved) => "somebody else has written it".to_owned(),
+            Err(WriteError::Call(error)) => error.to_string(),
+        };
+        let text = format!("the inventory does not say how this deploy ended: {because}");
+        self.connection.events().emit(Happening::Warning { object: None, text });
+    }
+}
+
+fn no_namespace(namespace: &str) -> Trouble {
+    Trouble::new(format!("the namespace of the inventory does not exist: `{namespace}`"))
+        .hint("name one that does with `--inventory-namespace`, or put the Namespace among the manifests")
+}
+
+fn cannot_write(set: &SetPlan, error: &CallError) -> Trouble {
+    let trouble = Trouble::new("the inventory cannot be written, so that nothing else was written")
+        .because(error.to_string());
+    match error.is(403) {
+        true => trouble.hint(format!("kubectl auth can-i update {} -n {}", CONFIG_MAP.plural, set.namespace)),
+        false => trouble,
+    }
+}
