@@ -40,7 +40,7 @@ fn deploy(sandbox: &Sandbox, cluster: &str) -> Call {
         "shop",
         "--prune",
         "--lease-duration",
-        "1",
+        "4",
     ])
 }
 
