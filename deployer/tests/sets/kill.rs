@@ -64,6 +64,8 @@ fn state(sandbox: &Sandbox, cluster: &str) -> Value {
         }
         let content = match (kind, name) {
             ("ConfigMap", "kit-set-shop") => object["data"]["objects.json"].clone(),
+            // The lease of the dead expires; a deploy that finds nothing to write does not take it, and so does not remove it.
+            ("Lease", _) => continue,
             // How many deploys it took is another matter.
             ("Secret", name) if name.starts_with("kit-set-shop.") => continue,
             ("ConfigMap", _) => object["data"].clone(),
@@ -102,7 +104,7 @@ fn a_deploy_killed_at_any_write_is_completed_by_the_next_one() {
     let count = usize::try_from(writes("k0") - before).unwrap();
     let expected = state(&sandbox, "k0");
     assert!((8..=MOST).contains(&count), "{count} writes");
-    assert!(expected.get("Lease/kit-set-shop").is_none() && expected.get("ConfigMap/only-1").is_none());
+    assert!(expected.get("ConfigMap/only-1").is_none());
 
     let step = if std::env::var_os(ALL).is_some() { 1 } else { 3 };
     let tried: Vec<usize> = (0..count).step_by(step).collect();
