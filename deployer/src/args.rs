@@ -9,6 +9,7 @@ use cli::report::ReportFile;
 
 use crate::parse;
 use crate::set_args::{GuardArgs, HistoryArgs, RollbackArgs, SetArgs};
+use crate::waves::args::WaveArgs;
 
 /// Pushes a directory of manifests per cluster to the clusters of a folder of kubeconfigs.
 ///
@@ -45,6 +46,36 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Follow a branch of a git repository and deploy it, again and again; for a pod of a cluster that no CI can reach.
     Sync(Box<SyncArgs>),
+    /// Work with the JSON reports of earlier deploys.
+    Report(ReportArgs),
+}
+
+/// `deployer report`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReportArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub(crate) command: ReportCommand,
+}
+
+/// What to do with reports.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReportCommand {
+    /// Join the reports of the shards of a fleet into one; the exit code is that of the whole.
+    Merge(MergeArgs),
+}
+
+/// `deployer report merge`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct MergeArgs {
+    /// The reports, as `--report FILE.json` or `--output json` wrote them; of a directory every `.json` in it.
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Write a report; the form follows from the name: `.json`, `.xml` (JUnit), `.md`, `.html`. Repeated or separated by commas.
+    #[arg(long, env = "KIT_REPORT", value_name = "FILE", value_delimiter = ',')]
+    pub(crate) report: Vec<ReportFile>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
 }
 
 /// `deployer clusters`.
@@ -260,6 +291,8 @@ pub(crate) struct DeployArgs {
     pub(crate) allow_missing: bool,
     #[command(flatten)]
     pub(crate) reach: ReachArgs,
+    #[command(flatten)]
+    pub(crate) waves: WaveArgs,
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
     #[command(flatten)]

@@ -36,17 +36,7 @@ pub(crate) async fn deploy(
         .map(|(index, target)| {
             let (fleet, events, changes) = (fleet.clone(), events.clone(), &changes);
             async move {
-                let name = target.name.clone();
-                // A task of its own: clusters run on all cores, and a panic stays inside.
-                let task = tokio::spawn(async move { one(&fleet, &target, events).await });
-                let mut outcome = task.await.unwrap_or_else(|error| {
-                    let said =
-                        error.try_into_panic().map_or("cancelled", |payload| bug::message(payload.as_ref()));
-                    let trouble = Trouble::new("this is a bug in deployer")
-                        .because(said)
-                        .hint("please report it with the output of `--debug`");
-                    failed(name, trouble)
-                });
+                let mut outcome = one_of(&fleet, target, events).await;
                 changes.share(&mut outcome.changes);
                 (index, outcome)
             }
@@ -56,6 +46,23 @@ pub(crate) async fn deploy(
         .await;
     outcomes.sort_by_key(|(index, _)| *index);
     outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// Deploys to one cluster in a task of its own: clusters run on all cores, and a panic stays inside.
+pub(crate) async fn one_of(
+    fleet: &Arc<Fleet>,
+    target: Target,
+    events: UnboundedSender<Event>,
+) -> ClusterOutcome {
+    let (fleet, name) = (fleet.clone(), target.name.clone());
+    let task = tokio::spawn(async move { one(&fleet, &target, events).await });
+    task.await.unwrap_or_else(|error| {
+        let said = error.try_into_panic().map_or("cancelled", |payload| bug::message(payload.as_ref()));
+        let trouble = Trouble::new("this is a bug in deployer")
+            .because(said)
+            .hint("please report it with the output of `--debug`");
+        failed(name, trouble)
+    })
 }
 
 async fn one(fleet: &Arc<Fleet>, target: &Target, events: UnboundedSender<Event>) -> ClusterOutcome {
@@ -87,10 +94,11 @@ async fn one(fleet: &Arc<Fleet>, target: &Target, events: UnboundedSender<Event>
     rollout::deploy(target, &manifests, &fleet.options, &fleet.plugins, &run, events).await
 }
 
-fn failed(cluster: manifest::ClusterName, trouble: Trouble) -> ClusterOutcome {
+pub(crate) fn failed(cluster: manifest::ClusterName, trouble: Trouble) -> ClusterOutcome {
     ClusterOutcome {
         cluster,
         state: ClusterState::Failed,
+        unreachable: false,
         counts: Counts::default(),
         trouble: Some(trouble),
         objects: Vec::new(),

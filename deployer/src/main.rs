@@ -7,6 +7,7 @@ mod fleet;
 mod guard;
 mod history_cmd;
 mod input;
+mod merge_cmd;
 mod parse;
 mod planfile;
 mod progress;
@@ -18,6 +19,7 @@ mod signals;
 mod status_cmd;
 mod sync;
 mod tell;
+mod waves;
 mod webhook;
 
 use std::process::ExitCode;

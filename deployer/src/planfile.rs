@@ -5,7 +5,7 @@ use std::path::Path;
 use cli::{Exit, Failure, Problem};
 use cluster::outcome::ClusterOutcome;
 use cluster::plan::Mask;
-use cluster::plan::file::{FleetPlan, VERSION};
+use cluster::plan::file::{FleetPlan, RolloutPlan, VERSION};
 use cluster::prune::PruneBudget;
 
 use crate::args::DeployArgs;
@@ -48,6 +48,7 @@ pub(crate) fn write(
     path: &Path,
     salt: String,
     options: Vec<String>,
+    rollout: Option<RolloutPlan>,
     outcomes: &[ClusterOutcome],
 ) -> Result<(), Failure> {
     let problems: Vec<Problem> = outcomes
@@ -68,7 +69,7 @@ pub(crate) fn write(
         return Err(Failure::all(Exit::Failed, problems));
     }
     let clusters = outcomes.iter().filter_map(|outcome| outcome.plan.clone()).collect();
-    let plan = FleetPlan { version: VERSION, created: jiff::Timestamp::now(), salt, options, clusters };
+    let plan = FleetPlan { version: VERSION, created: jiff::Timestamp::now(), salt, options, rollout, clusters };
     let text =
         serde_json::to_string_pretty(&plan).map_err(|error| Failure::failed(Problem::from_error(&error)))?;
     write_whole(path, &text).map_err(|error| {
@@ -104,4 +105,18 @@ pub(crate) fn read(path: &Path, options: &[String]) -> Result<FleetPlan, Failure
         .map(|option| Problem::new(format!("the plan was not made with this option: `{option}`")))
         .collect();
     if differing.is_empty() { Ok(plan) } else { Err(Failure::all(Exit::Refused, differing)) }
+}
+
+/// Whether the waves are those that were reviewed.
+pub(crate) fn same_waves(plan: &FleetPlan, now: Option<&RolloutPlan>) -> Result<(), Failure> {
+    let problem = match (&plan.rollout, now) {
+        (None, None) => return Ok(()),
+        (Some(reviewed), Some(now)) if reviewed == now => return Ok(()),
+        (Some(_), Some(_)) => Problem::new("the waves are not those of the plan"),
+        (Some(_), None) => {
+            Problem::new("the plan was made in waves").hint("give the same `--waves FILE` as when it was made")
+        }
+        (None, Some(_)) => Problem::new("the plan was made without waves"),
+    };
+    Err(Failure::new(Exit::Refused, problem.hint("make a new plan with `--plan-out FILE`, and have it reviewed")))
 }

@@ -10,7 +10,10 @@ use cluster::events::{Event, Happening, Stage};
 use cluster::outcome::{ClusterState, ObjectResult};
 use manifest::{ClusterName, ObjectRef};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
+
+use crate::waves::news::News;
 
 /// How much is said, and how.
 #[derive(Clone, Debug)]
@@ -37,16 +40,31 @@ pub(crate) enum Colour {
 /// How often a board's clock moves.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Tells events until nobody sends any.
-pub(crate) async fn narrate(mut events: UnboundedReceiver<Event>, printer: Printer, narration: Narration) {
+/// Tells events until nobody sends any, and news of waves after the events that came before them.
+pub(crate) async fn narrate(
+    mut events: UnboundedReceiver<Event>,
+    mut news: UnboundedReceiver<(News, oneshot::Sender<()>)>,
+    printer: Printer,
+    narration: Narration,
+) {
     let mut view = View::new(printer, narration);
     let mut last = Instant::now();
     loop {
         let due = if view.live.is_some() { Instant::now() + TICK } else { last + view.silence() };
-        let event = match tokio::time::timeout_at(due, events.recv()).await {
-            Ok(Some(event)) => event,
-            Ok(None) => return,
-            Err(_) => {
+        let event = tokio::select! {
+            biased;
+            event = events.recv() => match event {
+                Some(event) => event,
+                None => return,
+            },
+            Some((news, told)) = news.recv() => {
+                view.tell_news(&news);
+                last = Instant::now();
+                // Who has told it may have gone.
+                let _ = told.send(());
+                continue;
+            }
+            () = tokio::time::sleep_until(due) => {
                 last = Instant::now();
                 view.tick();
                 continue;
@@ -123,6 +141,20 @@ impl View {
                 true
             }
             (None, None) => false,
+        }
+    }
+
+    /// Waves are worth a line everywhere.
+    fn tell_news(&mut self, news: &News) {
+        if self.printer.format() == Format::Ndjson {
+            self.printer.json(news);
+        }
+        match &mut self.live {
+            Some(live) => {
+                live.above(&news.line());
+                self.draw();
+            }
+            None => self.printer.say(&news.line()),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cli::report::{
     ClusterReport, ClusterState, Counts, Diagnosis, EventLine, KeptReport, LogTail, ObjectReport,
-    ObjectResult, Report, SetReport, SharedJson, Trouble, VERSION,
+    ObjectResult, Report, RolloutReport, SetReport, SharedJson, Trouble, VERSION,
 };
 use cluster::outcome;
 use cluster::outcome::ClusterOutcome;
@@ -17,6 +17,9 @@ pub(crate) struct Facts {
     pub(crate) dry_run: bool,
     pub(crate) commit: Option<String>,
     pub(crate) exit_code: u8,
+    pub(crate) shard: Option<String>,
+    /// The waves, and which cluster is in which.
+    pub(crate) rollout: Option<RolloutReport>,
 }
 
 /// The report of a run.
@@ -25,6 +28,13 @@ pub(crate) fn report(outcomes: &[ClusterOutcome], facts: Facts) -> Report {
     let mut clusters: Vec<ClusterReport> =
         outcomes.iter().map(|outcome| of_cluster(outcome, &mut shared)).collect();
     clusters.sort_by(|a, b| a.name.cmp(&b.name));
+    for wave in facts.rollout.iter().flat_map(|rollout| &rollout.waves) {
+        for name in &wave.clusters {
+            if let Ok(at) = clusters.binary_search_by(|cluster| cluster.name.as_str().cmp(name)) {
+                clusters[at].wave = Some(wave.name.clone());
+            }
+        }
+    }
     Report {
         version: VERSION,
         event: "report".to_owned(),
@@ -34,6 +44,8 @@ pub(crate) fn report(outcomes: &[ClusterOutcome], facts: Facts) -> Report {
         dry_run: facts.dry_run,
         commit: facts.commit,
         exit_code: facts.exit_code,
+        shard: facts.shard,
+        rollout: facts.rollout,
         totals: clusters.iter().fold(Counts::default(), |sum, cluster| sum.plus(cluster.counts)),
         clusters,
     }
@@ -54,6 +66,9 @@ fn of_cluster(outcome: &ClusterOutcome, shared: &mut BTreeMap<usize, SharedJson>
     let c = outcome.counts;
     ClusterReport {
         name: outcome.cluster.to_string(),
+        wave: None,
+        quarantined: false,
+        done_before: false,
         state: match outcome.state {
             outcome::ClusterState::Done => ClusterState::Done,
             outcome::ClusterState::Failed => ClusterState::Failed,

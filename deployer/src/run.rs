@@ -19,13 +19,17 @@ use manifest::Selector;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use crate::args::{Args, ChangeArgs, ClustersArgs, Command, DeployArgs, Progress, ReachArgs, StatusArgs};
+use crate::args::{
+    Args, ChangeArgs, ClustersArgs, Command, DeployArgs, Progress, ReachArgs, ReportArgs, ReportCommand,
+    StatusArgs,
+};
 use crate::backup;
 use crate::configs::{self, ClusterFilter};
 use crate::fleet::{self, Fleet};
 use crate::guard;
 use crate::history_cmd;
 use crate::input::{self, Manifests};
+use crate::merge_cmd;
 use crate::parse;
 use crate::planfile;
 use crate::progress::{self, Colour, Narration};
@@ -35,6 +39,7 @@ use crate::signals::Interrupted;
 use crate::status_cmd::{self, Plans};
 use crate::sync;
 use crate::tell;
+use crate::waves::{self, Acted};
 use crate::webhook::Webhooks;
 
 /// Writes in flight over all clusters: what one process, its sockets and its memory can bear.
@@ -57,6 +62,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<Exit, Failure> {
             let to = args.to.clone().filter(|to| !to.is_empty()).map_or(RollbackTo::Previous, RollbackTo::Id);
             deploy(&args.deploy, Source::History(to), printer)
         }
+        Some(Command::Report(ReportArgs { command: ReportCommand::Merge(args) })) => merge_cmd::run(&args),
         None => deploy(&args.deploy, Source::Manifests { repo: args.repo }, printer),
     }
 }
@@ -78,8 +84,15 @@ fn deploy(args: &DeployArgs, source: Source, printer: &Printer) -> Result<Exit, 
         Source::Manifests { .. } => load(args)?,
         Source::History(_) => (chosen(args)?, Manifests::none()),
     };
+    if targets.is_empty() {
+        printer.say("no cluster is in this shard, there is nothing to do");
+    }
     manifests.check(&targets)?;
-    let mut options = rollout_options(args)?;
+    let waves = match &source {
+        Source::Manifests { .. } => waves::plan::plan(args, &targets, &manifests)?,
+        Source::History(_) => waves::plan::refuse(&args.waves, "rollback").map(|()| None)?,
+    };
+    let mut options = waves::options(rollout_options(args)?, waves.as_ref())?;
     match source {
         Source::Manifests { repo: None } => {}
         Source::Manifests { repo: Some(repo) } => {
@@ -100,32 +113,43 @@ fn deploy(args: &DeployArgs, source: Source, printer: &Printer) -> Result<Exit, 
         .build()
         .map_err(|error| Failure::failed(Problem::from_error(&error).context("cannot start")))?;
     let interrupted = Interrupted::default();
-    let outcomes = runtime.block_on(async {
+    let acted = runtime.block_on(async {
         let (switch, stop) = Stop::new();
         let speaker = *printer;
         interrupted.listen(switch, move |line| speaker.say(line)).map_err(|error| {
             Failure::failed(Problem::from_error(&error).context("cannot listen for signals"))
         })?;
-        Ok::<_, Failure>(act(args, targets, manifests, options, stop, &webhooks, printer).await)
+        match &waves {
+            None => {
+                Ok(Acted::at_once(act(args, targets, manifests, options, stop, &webhooks, printer).await))
+            }
+            Some(planned) => {
+                waves::act(args, planned, targets, manifests, options, stop, &webhooks, printer).await
+            }
+        }
     })?;
-    let exit = exit_code(&outcomes, &args.change, &interrupted);
-    let report = report::report(
-        &outcomes,
+    let exit = acted.exit(exit_code(&acted.outcomes, &args.change, &interrupted));
+    let mut report = report::report(
+        &acted.outcomes,
         Facts {
             started: started.0,
             seconds: started.1.elapsed().as_secs_f64(),
             dry_run: plan_only(args),
             commit: args.mark.sha.clone().filter(|sha| !sha.is_empty()),
             exit_code: exit.code(),
+            shard: waves::plan::shard(&args.waves)?.map(|shard| shard.to_string()),
+            rollout: acted.rollout.clone(),
         },
     );
+    acted.mark(&mut report);
     if let Some(path) = &args.change.plan_out {
-        planfile::write(path, salt, planfile::fingerprint(args), &outcomes)?;
+        let rollout = waves.as_ref().map(|planned| (&planned.rollout).into());
+        planfile::write(path, salt, planfile::fingerprint(args), rollout, &acted.outcomes)?;
         printer.say(&format!("plan written: {}", path.display()));
     }
-    tell(args, printer, &outcomes, &report);
+    tell(args, printer, &acted.outcomes, &report);
     if let Some(dir) = backup.filter(|_| !plan_only(args)) {
-        backup::write(&dir, &copy, &outcomes).iter().for_each(|line| printer.warn(line));
+        backup::write(&dir, &copy, &acted.outcomes).iter().for_each(|line| printer.warn(line));
     }
     let silent = runtime.block_on(webhooks.ended(&report));
     // Whatever still hangs in a resolver or a pipe is not waited for.
@@ -162,7 +186,7 @@ pub(crate) fn webhooks(
 }
 
 /// Writes the reports. One that cannot be written is a failure of its own, after everything else has been told.
-fn save(files: &[ReportFile], report: &Report, exit: Exit, printer: &Printer) -> Result<Exit, Failure> {
+pub(crate) fn save(files: &[ReportFile], report: &Report, exit: Exit, printer: &Printer) -> Result<Exit, Failure> {
     let mut problems = Vec::new();
     for file in files {
         if let Err(error) = file.write(report) {
@@ -223,7 +247,10 @@ pub(crate) fn load(args: &DeployArgs) -> Result<(Vec<Target>, Manifests), Failur
         filter.takes(name) && listed.as_ref().is_none_or(|listed| listed.contains(name))
     };
     let targets: Vec<Target> = targets.into_iter().filter(|target| wanted(&target.name)).collect();
-    let targets = input::pair(targets, &dir, wanted, args.allow_missing)?;
+    let mut targets = input::pair(targets, &dir, wanted, args.allow_missing)?;
+    if let Some(shard) = waves::plan::shard(&args.waves)? {
+        targets.retain(|target| shard.takes(&target.name));
+    }
     let resource = args.resource.clone().filter(|name| !name.is_empty());
     Ok((targets, Manifests { dir, namespaces: args.namespaces_dir.clone(), selector, resource }))
 }
@@ -253,14 +280,9 @@ pub(crate) async fn act(
     printer: &Printer,
 ) -> Vec<ClusterOutcome> {
     let (events, heard) = tokio::sync::mpsc::unbounded_channel();
-    let narration = Narration {
-        debug: args.output.debug,
-        keep_alive: args.wait.available_keep_alive.then_some(args.wait.available_keep_alive_interval),
-        live: live(args, printer),
-        ci: platform().is_ci(),
-        clusters: targets.iter().map(|target| target.name.to_string()).collect(),
-    };
-    let narrator = tokio::spawn(progress::narrate(heard, *printer, narration));
+    let (_without, no_news) = tokio::sync::mpsc::unbounded_channel();
+    let narrator =
+        tokio::spawn(progress::narrate(heard, no_news, *printer, narration(args, printer, &targets)));
     let fleet = fleet(args, manifests, options, stop);
     // The deploy does not wait for who wants to hear of it; who hears of its end has heard of its start.
     let (outcomes, silent) = tokio::join!(fleet::deploy(fleet, targets, events), webhooks.started());
@@ -268,6 +290,17 @@ pub(crate) async fn act(
     let _ = narrator.await;
     silent.iter().for_each(|line| printer.warn(line));
     outcomes
+}
+
+/// How a run is narrated.
+pub(crate) fn narration(args: &DeployArgs, printer: &Printer, targets: &[Target]) -> Narration {
+    Narration {
+        debug: args.output.debug,
+        keep_alive: args.wait.available_keep_alive.then_some(args.wait.available_keep_alive_interval),
+        live: live(args, printer),
+        ci: platform().is_ci(),
+        clusters: targets.iter().map(|target| target.name.to_string()).collect(),
+    }
 }
 
 /// What all clusters of a run have in common.
@@ -373,18 +406,31 @@ pub(crate) fn exit_code(outcomes: &[ClusterOutcome], change: &ChangeArgs, interr
     }
 }
 
+/// Prints what a deploy did.
 pub(crate) fn tell(args: &DeployArgs, printer: &Printer, outcomes: &[ClusterOutcome], report: &Report) {
+    let told = plan_only(args) || args.change.diff;
+    tell_report(report, printer, &if told { tell::changes(outcomes) } else { String::new() });
+}
+
+/// Prints a report; `changes` are what differs, for people.
+pub(crate) fn tell_report(report: &Report, printer: &Printer, changes: &str) {
     match printer.format() {
         Format::Json => printer.result(&report.json()),
         Format::Ndjson => printer.result(&report.json_line()),
         Format::Text => {
-            if plan_only(args) || args.change.diff {
-                printer.result(&tell::changes(outcomes));
+            let waves = cli::report::waves(report);
+            if report.dry_run {
+                printer.result(&waves);
             }
+            printer.result(changes);
             printer.result(&cli::report::table(report));
             let failures = platform().failures(report, jiff::Timestamp::now().as_second());
             if !failures.is_empty() {
                 printer.result(&format!("\n{failures}"));
+            }
+            // Last: where it stands, and how to go on.
+            if !report.dry_run && !waves.is_empty() {
+                printer.result(&format!("\n{waves}"));
             }
         }
     }

@@ -209,7 +209,8 @@ fn plan<'a>(renderer: &Renderer, rendered: &'a Rendered, policy: Policy) -> Resu
     let cluster: ClusterName =
         rendered.cluster.parse().expect("a cluster is only loaded with a name that is one");
     let considered = |resource: &str| renderer.selects(resource) && !rendered.failed.contains(resource);
-    tree::plan(&renderer.repository().folders.output, &cluster, files.collect(), &considered, policy)
+    let placement = rendered.placement.clone();
+    tree::plan(&renderer.repository().folders.output, &cluster, placement, files.collect(), &considered, policy)
         .map_err(|error| tree_problem(&error))
 }
 

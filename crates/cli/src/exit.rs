@@ -41,6 +41,23 @@ impl Exit {
     }
 }
 
+impl Exit {
+    /// What a number means, if it is one of ours.
+    pub fn of(code: u8) -> Option<Self> {
+        let all = [
+            Self::Done,
+            Self::Failed,
+            Self::Invalid,
+            Self::Changes,
+            Self::Partial,
+            Self::Refused,
+            Self::Interrupted,
+            Self::Terminated,
+        ];
+        all.into_iter().find(|exit| exit.code() == code)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit.code())

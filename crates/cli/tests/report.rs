@@ -1,7 +1,7 @@
 //! The report in all its forms, from one sample with everything that a deploy can run into.
 
 use cli::report::{
-    ClusterReport, Report, ReportError, ReportFile, SUMMARY_LIMIT, failures, junit, markdown, table,
+    ClusterReport, Report, ReportError, ReportFile, SUMMARY_LIMIT, failures, junit, markdown, table, waves,
 };
 
 mod sample;
@@ -121,4 +121,37 @@ fn the_format_follows_from_the_name_and_the_file_is_written_whole() {
     assert_eq!(names.len(), 4, "{names:?}");
     let error = "r.pdf".parse::<ReportFile>().unwrap_err();
     assert_eq!(error.to_string(), "a report file ends in .json, .xml, .md or .html: `r.pdf`");
+}
+
+#[test]
+fn waves_are_told_in_every_form() {
+    let report = sample::in_waves();
+    insta::assert_snapshot!("waves_text", format!("{}{}", waves(&report), table(&report)));
+    let markdown = markdown(&report, SUMMARY_LIMIT);
+    let start = markdown.find("### Failures").unwrap();
+    insta::assert_snapshot!("waves_markdown", &markdown[..start]);
+    assert!(markdown.contains("| ap-1 | asia | **quarantined** |"), "{markdown}");
+    let xml = junit(&report);
+    assert!(xml.contains("<property name=\"wave\" value=\"europe\"/>"), "{xml}");
+    assert!(xml.contains("<testsuite name=\"waves\" tests=\"1\""), "{xml}");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.html");
+    path.to_str().unwrap().parse::<ReportFile>().unwrap().write(&report).unwrap();
+    let html = std::fs::read_to_string(path).unwrap();
+    assert!(html.contains("<details id=\"waves\" open>"), "{html}");
+    assert!(html.contains("stopped in wave `europe`"), "{html}");
+}
+
+#[test]
+fn the_schema_knows_waves() {
+    let report = sample::in_waves();
+    assert_eq!(Report::read(&report.json()).unwrap(), report);
+    let schema = include_str!("../schema/report.v1.json");
+    let schema = jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap();
+    let mut value: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+    let errors: Vec<String> = schema.iter_errors(&value).map(|error| error.to_string()).collect();
+    assert_eq!(errors, Vec::<String>::new());
+    value["rollout"]["waves"][0]["state"] = "fine".into();
+    value["rollout"]["stopped"].as_object_mut().unwrap().remove("because");
+    assert_eq!(schema.iter_errors(&value).count(), 2);
 }

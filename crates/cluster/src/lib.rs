@@ -13,6 +13,7 @@
 
 mod apply;
 mod applying;
+pub mod bake;
 pub mod connect;
 pub mod discovery;
 pub mod events;

@@ -168,6 +168,9 @@ pub struct ClusterOutcome {
     pub cluster: ClusterName,
     /// How it ended.
     pub state: ClusterState,
+    /// It could not be reached, and nothing was written.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unreachable: bool,
     /// Objects by result.
     pub counts: Counts,
     /// Why the cluster as a whole failed, if it did.

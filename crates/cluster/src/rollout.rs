@@ -129,6 +129,7 @@ pub async fn deploy(
                 if let Some(source) = std::error::Error::source(&error) {
                     trouble = trouble.because(run.mask.text(&source.to_string()));
                 }
+                report.outcome.unreachable = true;
                 report.fail(trouble.maybe_hint(error.hint()));
                 return report.finish(&events);
             }
@@ -318,6 +319,7 @@ impl<'a> Report<'a> {
         let outcome = ClusterOutcome {
             cluster: target.name.clone(),
             state: ClusterState::Done,
+            unreachable: false,
             counts: Counts::default(),
             trouble: None,
             objects: Vec::new(),
@@ -347,7 +349,11 @@ impl<'a> Report<'a> {
     pub(crate) fn no_plan(&mut self, error: PlanError, run: &Run) {
         match error {
             PlanError::Manifests(trouble) => self.fail(trouble),
-            PlanError::Call(error) => self.fail(unreachable(self.target, &error, run)),
+            PlanError::Call(error) => {
+                self.outcome.unreachable =
+                    matches!(error, CallError::Unreachable { .. } | CallError::Late { .. });
+                self.fail(unreachable(self.target, &error, run));
+            }
         }
     }
 

@@ -1,14 +1,17 @@
 //! What kit runs on a cluster, seen from the cluster alone: workloads that carry kit's marks or field manager, their images,
 //! the commit they came from, whether they are ready, and their pods.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use manifest::ObjectRef;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::time::Instant;
 
-use crate::connect::{Call, CallError, Connection};
+use crate::connect::{Call, CallError, ConnectOptions, Connection, Plugins, Target};
 use crate::discovery::escaped;
+use crate::events::Events;
 use crate::health::{Belonging, Diagnosis, Event, Pod, ReplicaSet, Workload, diagnose};
 use crate::plan::{COMMIT, FIELD_MANAGER, ORIGINAL_NAME};
 use crate::status::{Object, Readiness, assess};
@@ -96,6 +99,33 @@ pub async fn survey(connection: &Connection, selector: &str) -> Result<Vec<Runni
     Ok(all)
 }
 
+/// The commits that the workloads of kit on a cluster came from, as far as they say; nothing if it cannot be asked within
+/// `limit`.
+pub async fn commits(
+    target: &Target,
+    options: &ConnectOptions,
+    plugins: &Plugins,
+    limit: Duration,
+) -> Option<BTreeSet<String>> {
+    let ask = async {
+        let events = Events::unheard(target.name.clone());
+        let connection =
+            Connection::open(target, options, plugins, Instant::now() + limit, events).await.ok()?;
+        let mut commits = BTreeSet::new();
+        for (api_version, _, plural) in &KINDS[..3] {
+            list(&connection, api_version, None, plural, "", |object| {
+                if is_ours(&object) {
+                    commits.extend(running(&object).commit);
+                }
+            })
+            .await
+            .ok()?;
+        }
+        Some(commits)
+    };
+    tokio::time::timeout(limit, ask).await.ok().flatten()
+}
+
 /// Pods of a namespace and what tells about them.
 struct Crowd {
     pods: Vec<Pod>,
@@ -115,7 +145,7 @@ async fn crowd(connection: &Connection, namespace: &str) -> Result<Crowd, CallEr
 }
 
 /// Reads a collection page by page.
-async fn list(
+pub(crate) async fn list(
     connection: &Connection,
     api_version: &str,
     namespace: Option<&str>,

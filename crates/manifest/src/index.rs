@@ -26,8 +26,33 @@ pub struct Index {
     pub version: u32,
     /// The cluster.
     pub cluster: ClusterName,
+    /// Where it stands among the clusters.
+    #[serde(default, skip_serializing_if = "Placement::is_empty")]
+    pub placement: Placement,
     /// The files by name.
     pub files: BTreeMap<String, FileEntry>,
+}
+
+/// Where a cluster stands among the others: from this `deployer` makes its waves.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Placement {
+    /// `metadata.type` of the cluster.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// `metadata.wave` of the cluster, else of its type, else of the base: lower ones are deployed first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wave: Option<u32>,
+    /// `metadata.labels` of the base, the type and the cluster; later ones win.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Placement {
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A file that `deploymentizer` wrote.
@@ -80,7 +105,7 @@ pub enum IndexError {
 impl Index {
     /// An index without files.
     pub fn new(cluster: ClusterName) -> Self {
-        Self { version: VERSION, cluster, files: BTreeMap::new() }
+        Self { version: VERSION, cluster, placement: Placement::default(), files: BTreeMap::new() }
     }
 
     /// Reads the index of a cluster's folder; `None` if there is none.

@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::ClusterName;
-use crate::index::{FILE_NAME, FileEntry, Index, IndexError};
+use crate::index::{FILE_NAME, FileEntry, Index, IndexError, Placement};
 
 /// How long to wait for another program that writes the same tree.
 const LOCK_PATIENCE: Duration = Duration::from_secs(30);
@@ -216,6 +216,7 @@ pub fn indexed(root: &Path) -> Result<Vec<Index>, TreeError> {
 pub fn plan<'a>(
     root: &Path,
     cluster: &ClusterName,
+    placement: Placement,
     files: Vec<NewFile<'a>>,
     considered: &dyn Fn(&str) -> bool,
     policy: Policy,
@@ -237,7 +238,7 @@ pub fn plan<'a>(
         kept: Vec::new(),
         folder,
         files: Vec::new(),
-        index: Index::new(cluster.clone()),
+        index: Index { placement, ..Index::new(cluster.clone()) },
         index_changes: false,
         exists,
         remove_folder: false,
@@ -308,7 +309,7 @@ fn stale(
 /// When something cannot be read.
 pub fn plan_removal(root: &Path, cluster: &ClusterName) -> Result<FolderPlan<'static>, TreeError> {
     let policy = Policy { clean: true, adopt: false };
-    let mut plan = plan(root, cluster, Vec::new(), &|_| true, policy)?;
+    let mut plan = plan(root, cluster, Placement::default(), Vec::new(), &|_| true, policy)?;
     if plan.exists {
         let ours: BTreeSet<&str> = plan.removed.iter().map(String::as_str).chain([FILE_NAME]).collect();
         let entries = fs::read_dir(&plan.folder).map_err(TreeError::io("read", &plan.folder))?;

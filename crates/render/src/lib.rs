@@ -14,6 +14,7 @@ mod memo;
 pub mod migrate;
 pub mod mustache;
 pub mod node;
+mod placement;
 pub mod plan;
 pub mod problem;
 pub mod provider;

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use globset::GlobMatcher;
 use manifest::ObjectRef;
+use manifest::index::Placement;
 use manifest::yaml::Schema;
 
 use crate::check::{self, Finding};
@@ -61,6 +62,8 @@ pub struct OutputFile {
 pub struct Rendered {
     /// The cluster.
     pub cluster: Arc<str>,
+    /// Where it stands among the others.
+    pub placement: Placement,
     /// Its files.
     pub files: Vec<OutputFile>,
     /// Things to tell the user.
@@ -196,10 +199,16 @@ impl Renderer {
             problems.into_iter().map(|problem| problem.in_cluster(&cluster.name)).collect()
         };
         let merged = self.repository.merged(cluster, &mut ()).map_err(|problem| in_cluster(vec![problem]))?;
+        let mut warnings = Vec::new();
+        let placement = self
+            .repository
+            .placement(cluster, &mut warnings)
+            .map_err(|problem| in_cluster(vec![problem]))?;
         let mut rendered = Rendered {
             cluster: cluster.name.clone(),
+            placement,
             files: Vec::new(),
-            warnings: Vec::new(),
+            warnings,
             failed: BTreeSet::new(),
         };
         let mut problems = Vec::new();

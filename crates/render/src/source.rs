@@ -511,6 +511,13 @@ impl Repository {
         over
     }
 
+    /// `metadata` of the base, of the cluster's type and of the cluster, lowest first, where there are any.
+    pub(crate) fn metadata_layers(&self, cluster: &Cluster) -> Vec<Arc<Node>> {
+        let kind = self.types.get(&*cluster.kind).map(|layer| &layer.node);
+        let layers = [Some(&self.base_definition), kind, Some(&cluster.definition)];
+        layers.into_iter().flatten().filter_map(|layer| layer.get("metadata").cloned()).collect()
+    }
+
     /// Merges all layers of a cluster; `observe` sees what replaced what.
     ///
     /// # Errors

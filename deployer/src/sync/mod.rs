@@ -39,6 +39,7 @@ pub(crate) fn sync(mut args: SyncArgs) -> Result<Exit, Failure> {
         printer.result(&install::manifests(&args)?);
         return Ok(Exit::Done);
     }
+    crate::waves::plan::refuse(&args.deploy.waves, "sync")?;
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let remote = source::remote(&args.git, &variable)?;
     let folder = source::folder(&args.git.path);
@@ -389,6 +390,8 @@ fn facts(args: &DeployArgs, outcomes: &[ClusterOutcome], exit: Exit) -> Facts {
         dry_run: run::plan_only(args),
         commit: args.mark.sha.clone(),
         exit_code: exit.code(),
+        shard: None,
+        rollout: None,
     }
 }
 

@@ -228,18 +228,33 @@ pub(super) fn deploy(report: &Report) -> Page {
     facts.push(("Exit code".to_owned(), report.exit_code.to_string()));
     facts.push(("Program".to_owned(), report.program.clone()));
     let (_, bad) = report.good_and_bad();
-    let verdict = if bad == 0 { "ok" } else { "failed" };
+    let stopped = report.rollout.as_ref().is_some_and(|rollout| rollout.stopped.is_some());
+    let verdict = match (bad, stopped) {
+        (0, false) => "ok",
+        (0, true) => "stopped",
+        _ => "failed",
+    };
+    let waves = report.clusters.iter().any(|cluster| cluster.wave.is_some());
+    let mut head = ["Cluster", "State", "Objects", "Time"].map(str::to_owned).to_vec();
+    if waves {
+        head.insert(1, "Wave".to_owned());
+    }
     let overview = Grid {
         caption: "Clusters".to_owned(),
-        head: ["Cluster", "State", "Objects", "Time"].map(str::to_owned).to_vec(),
-        rows: report.clusters.iter().map(overview_row).collect(),
+        head,
+        rows: report.clusters.iter().map(|cluster| overview_row(cluster, waves)).collect(),
     };
     Page {
         title: format!("Deploy: {verdict}"),
         headline: report.headline(),
         facts,
         overview: Some(overview),
-        sections: report.clusters.iter().map(cluster_section).collect(),
+        sections: report
+            .rollout
+            .iter()
+            .map(super::rollout::section)
+            .chain(report.clusters.iter().map(cluster_section))
+            .collect(),
     }
 }
 
@@ -256,13 +271,19 @@ pub(super) fn id_of(name: &str) -> String {
     format!("c-{}", letters.collect::<String>())
 }
 
-fn overview_row(cluster: &ClusterReport) -> Vec<Cell> {
-    vec![
-        Cell { text: cluster.name.clone(), tone: Tone::Plain, link: Some(id_of(&cluster.name)) },
-        Cell { text: cluster.state.word().to_owned(), tone: tone(cluster), link: None },
+fn overview_row(cluster: &ClusterReport, waves: bool) -> Vec<Cell> {
+    let mut row =
+        vec![Cell { text: cluster.name.clone(), tone: Tone::Plain, link: Some(id_of(&cluster.name)) }];
+    if waves {
+        row.push(Cell::from(cluster.wave.clone().unwrap_or_default()));
+    }
+    let word = if cluster.quarantined { "quarantined" } else { cluster.state.word() };
+    row.extend([
+        Cell { text: word.to_owned(), tone: tone(cluster), link: None },
         Cell::from(cluster.counts.sentence()),
         Cell::from(seconds(cluster.seconds)),
-    ]
+    ]);
+    row
 }
 
 fn cluster_section(cluster: &ClusterReport) -> Section {

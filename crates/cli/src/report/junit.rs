@@ -11,14 +11,25 @@ pub fn junit(report: &Report) -> String {
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let suites: Vec<Suite<'_>> = report.clusters.iter().map(Suite::of).collect();
     let sum = |count: fn(&Suite<'_>) -> usize| suites.iter().map(count).sum::<usize>();
+    let stopped = report.rollout.as_ref().and_then(|rollout| rollout.stopped.as_ref());
+    let extra = usize::from(stopped.is_some());
     let (tests, failures, errors, skipped) =
-        (sum(|s| s.tests()), sum(|s| s.failures), sum(|s| s.errors), sum(|s| s.skipped));
+        (sum(|s| s.tests()) + extra, sum(|s| s.failures), sum(|s| s.errors) + extra, sum(|s| s.skipped));
     let name = escape(&report.program);
     let time = report.seconds;
     let _ = writeln!(
         xml,
         "<testsuites name=\"{name}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" skipped=\"{skipped}\" time=\"{time:.3}\">"
     );
+    if let Some(stopped) = stopped {
+        let _ = writeln!(
+            xml,
+            "  <testsuite name=\"waves\" tests=\"1\" failures=\"0\" errors=\"1\" skipped=\"0\" time=\"0.000\">\n    \
+             <testcase classname=\"waves\" name=\"{}\">\n      <error message=\"{}\"/>\n    </testcase>\n  </testsuite>",
+            escape(&stopped.wave),
+            escape(&stopped.because)
+        );
+    }
     for suite in &suites {
         suite.write(&mut xml, &report.started);
     }
@@ -65,6 +76,13 @@ impl<'a> Suite<'a> {
             cluster.seconds,
             escape(started),
         );
+        if let Some(wave) = &cluster.wave {
+            let _ = writeln!(
+                xml,
+                "    <properties><property name=\"wave\" value=\"{}\"/></properties>",
+                escape(wave)
+            );
+        }
         if self.errors > 0 {
             let trouble = cluster.trouble.clone().unwrap_or_else(|| Trouble {
                 message: cluster.state.word().to_owned(),

@@ -2,7 +2,7 @@
 
 use super::alike::Failure;
 use super::text::{event_line, printable};
-use super::{ClusterReport, Diagnosis, ObjectReport, Report, What, alike, seconds};
+use super::{ClusterReport, Diagnosis, ObjectReport, Report, RolloutReport, What, alike, seconds};
 
 /// GitHub drops a step summary of more than 1 MiB as a whole.
 pub const SUMMARY_LIMIT: usize = 1024 * 1024;
@@ -18,6 +18,9 @@ pub fn markdown(report: &Report, limit: usize) -> String {
     let room = limit.saturating_sub(RESERVE);
     let mut left_out = Vec::new();
 
+    if let Some(rollout) = &report.rollout {
+        text.push_str(&waves(rollout));
+    }
     let bad: Vec<String> = alike(report, false).iter().map(of_failure).collect();
     if !bad.is_empty() {
         text.push_str("### Failures\n\n");
@@ -27,10 +30,15 @@ pub fn markdown(report: &Report, limit: usize) -> String {
         }
     }
 
-    let head = "### Clusters\n\n| cluster | state | objects | time |\n| --- | --- | --- | ---: |\n";
+    let with_waves = report.clusters.iter().any(|cluster| cluster.wave.is_some());
+    let head = if with_waves {
+        "### Clusters\n\n| cluster | wave | state | objects | time |\n| --- | --- | --- | --- | ---: |\n"
+    } else {
+        "### Clusters\n\n| cluster | state | objects | time |\n| --- | --- | --- | ---: |\n"
+    };
     if text.len() + head.len() < room {
         text.push_str(head);
-        let rows: Vec<String> = report.clusters.iter().map(row).collect();
+        let rows: Vec<String> = report.clusters.iter().map(|cluster| row(cluster, with_waves)).collect();
         let fitting = append(&mut text, &rows, room);
         if fitting < rows.len() {
             left_out.push(format!("{} of {} clusters", rows.len() - fitting, rows.len()));
@@ -47,10 +55,15 @@ pub fn markdown(report: &Report, limit: usize) -> String {
 fn mark(report: &Report) -> &'static str {
     match (report.good_and_bad(), report.dry_run) {
         ((_, 0), true) => "Deploy (dry run): ok",
+        ((_, 0), false) if is_stopped(report) => "Deploy: stopped",
         ((_, 0), false) => "Deploy: ok",
         ((0, _), _) => "Deploy: failed",
         _ => "Deploy: failed on some clusters",
     }
+}
+
+fn is_stopped(report: &Report) -> bool {
+    report.rollout.as_ref().is_some_and(|rollout| rollout.stopped.is_some())
 }
 
 /// Appends as many of `parts` as fit into `room` bytes in all.
@@ -65,14 +78,38 @@ fn append(text: &mut String, parts: &[String], room: usize) -> usize {
     parts.len()
 }
 
-fn row(cluster: &ClusterReport) -> String {
-    let state = if cluster.state.is_good() {
-        cluster.state.word().to_owned()
+/// The waves, in a few lines whatever the size of the fleet.
+fn waves(rollout: &RolloutReport) -> String {
+    let mut text = "### Waves\n\n".to_owned();
+    for line in rollout.lines() {
+        text += &format!("- {}\n", escape(&line));
+    }
+    for hint in &rollout.next {
+        text += &format!("- hint: {}\n", escape(hint));
+    }
+    text += "\n| wave | state | clusters | rules |\n| --- | --- | --- | --- |\n";
+    for wave in &rollout.waves {
+        text += &format!(
+            "| {} | {} | {} | {} |\n",
+            cell(&wave.name),
+            wave.state.word(),
+            cell(&wave.sentence()),
+            cell(&wave.rules())
+        );
+    }
+    text + "\n"
+}
+
+fn row(cluster: &ClusterReport, with_waves: bool) -> String {
+    let word = if cluster.quarantined { "quarantined" } else { cluster.state.word() };
+    let state = if cluster.state.is_good() { word.to_owned() } else { format!("**{word}**") };
+    let wave = if with_waves {
+        format!(" {} |", cell(cluster.wave.as_deref().unwrap_or_default()))
     } else {
-        format!("**{}**", cluster.state.word())
+        String::new()
     };
     format!(
-        "| {} | {state} | {} | {} |\n",
+        "| {} |{wave} {state} | {} | {} |\n",
         cell(&cluster.name),
         cluster.counts.sentence(),
         seconds(cluster.seconds)

@@ -10,6 +10,8 @@ mod html;
 mod json;
 mod junit;
 mod markdown;
+mod merge;
+mod rollout;
 mod running;
 mod text;
 
@@ -22,6 +24,8 @@ pub use html::{Page, page};
 pub use json::SharedJson;
 pub use junit::junit;
 pub use markdown::{SUMMARY_LIMIT, markdown};
+pub use merge::{MergeError, merge};
+pub use rollout::{RolloutReport, Stopped, VersionGroup, WaveReport, WaveState, waves};
 pub use running::{
     ClusterStatus, Difference, DifferenceKind, PodGroup, ResourceState, ResourceStatus, Status,
 };
@@ -51,6 +55,12 @@ pub struct Report {
     pub commit: Option<String>,
     /// What the shell is told.
     pub exit_code: u8,
+    /// Which part of the fleet this is, for example `2/4`; absent where it is all of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shard: Option<String>,
+    /// The waves, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rollout: Option<RolloutReport>,
     /// Objects by result, over all clusters.
     pub totals: Counts,
     /// Each cluster, sorted by name.
@@ -63,8 +73,17 @@ pub struct Report {
 pub struct ClusterReport {
     /// Its name.
     pub name: String,
+    /// The wave that it belongs to, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub wave: Option<String>,
     /// How it ended.
     pub state: ClusterState,
+    /// It could not be reached and was set aside; a resume of the rollout takes it up again.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub quarantined: bool,
+    /// An earlier run of the rollout has done it; this one did not touch it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub done_before: bool,
     /// From its start to its end.
     pub seconds: f64,
     /// Objects by result.
@@ -217,6 +236,12 @@ impl ClusterReport {
     /// The word in tables and pages: a cluster that is done may have changed, would change, or is unchanged.
     #[must_use]
     pub fn word(&self, dry_run: bool) -> &'static str {
+        if self.quarantined {
+            return "quarantined";
+        }
+        if self.done_before {
+            return "done before";
+        }
         match (self.state, self.counts.changes() > 0, dry_run) {
             (ClusterState::Done, false, _) => "unchanged",
             (ClusterState::Done, true, true) => "would change",

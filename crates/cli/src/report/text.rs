@@ -11,8 +11,11 @@ pub fn table(report: &Report) -> String {
     table.load_style(presets::NOTHING);
     let rare = |count: fn(&super::Counts) -> usize| count(&report.totals) > 0;
     let (recreated, deleted, not_ready) = (rare(|c| c.recreated), rare(|c| c.deleted), rare(|c| c.not_ready));
-    let row = |name: &str, c: &super::Counts, state: &str, time: f64| {
-        let mut row = vec![name.to_owned(), c.created.to_string(), c.configured.to_string()];
+    let waves = report.clusters.iter().any(|cluster| cluster.wave.is_some());
+    let row = |name: &str, wave: &str, c: &super::Counts, state: &str, time: f64| {
+        let mut row = vec![name.to_owned()];
+        row.extend(waves.then(|| wave.to_owned()));
+        row.extend([c.created.to_string(), c.configured.to_string()]);
         row.extend(recreated.then(|| c.recreated.to_string()));
         row.extend(deleted.then(|| c.deleted.to_string()));
         row.push(c.unchanged.to_string());
@@ -22,7 +25,9 @@ pub fn table(report: &Report) -> String {
         row
     };
     let word = |done, planned| if report.dry_run { planned } else { done };
-    let mut header = vec!["CLUSTER", word("CREATED", "CREATE"), word("CONFIGURED", "CONFIGURE")];
+    let mut header = vec!["CLUSTER"];
+    header.extend(waves.then_some("WAVE"));
+    header.extend([word("CREATED", "CREATE"), word("CONFIGURED", "CONFIGURE")]);
     header.extend(recreated.then_some(word("RECREATED", "RECREATE")));
     header.extend(deleted.then_some(word("DELETED", "DELETE")));
     header.extend(["UNCHANGED", "FAILED"]);
@@ -31,14 +36,20 @@ pub fn table(report: &Report) -> String {
     let columns = header.len();
     table.set_header(header);
     for cluster in &report.clusters {
-        table.add_row(row(&cluster.name, &cluster.counts, cluster.word(report.dry_run), cluster.seconds));
+        table.add_row(row(
+            &cluster.name,
+            cluster.wave.as_deref().unwrap_or_default(),
+            &cluster.counts,
+            cluster.word(report.dry_run),
+            cluster.seconds,
+        ));
     }
     if report.clusters.len() > 1 {
-        table.add_row(row("total", &report.totals, "", report.seconds));
+        table.add_row(row("total", "", &report.totals, "", report.seconds));
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
-        if (1..columns - 1).contains(&column.index) {
+        if (1 + usize::from(waves)..columns - 1).contains(&column.index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }

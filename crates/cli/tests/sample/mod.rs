@@ -3,7 +3,7 @@
 use cli::report::{
     ClusterReport, ClusterState, ClusterStatus, Counts, Diagnosis, Difference, DifferenceKind, EventLine,
     KeptReport, LogTail, ObjectReport, ObjectResult, PodGroup, Report, ResourceState, ResourceStatus,
-    SetReport, Status, Trouble, VERSION,
+    RolloutReport, SetReport, Status, Stopped, Trouble, VERSION, VersionGroup, WaveReport, WaveState,
 };
 
 fn trouble(message: &str) -> Trouble {
@@ -80,7 +80,10 @@ pub(crate) fn report() -> Report {
     };
     let eu = ClusterReport {
         name: "eu-1".to_owned(),
+        wave: None,
         state: ClusterState::Failed,
+        quarantined: false,
+        done_before: false,
         seconds: 61.24,
         counts: Counts {
             created: 1,
@@ -101,7 +104,10 @@ pub(crate) fn report() -> Report {
     };
     let down = |name: &str| ClusterReport {
         name: name.to_owned(),
+        wave: None,
         state: ClusterState::Failed,
+        quarantined: false,
+        done_before: false,
         seconds: 10.0,
         counts: Counts::default(),
         trouble: Some(trouble("the server does not answer: https://10.0.0.1:6443")),
@@ -115,7 +121,10 @@ pub(crate) fn report() -> Report {
     };
     let us = ClusterReport {
         name: "us-1".to_owned(),
+        wave: None,
         state: ClusterState::Done,
+        quarantined: false,
+        done_before: false,
         seconds: 4.0,
         counts: Counts { configured: 2, unchanged: 42, ..Counts::default() },
         trouble: None,
@@ -152,6 +161,8 @@ pub(crate) fn report() -> Report {
         dry_run: false,
         commit: Some("c6350f4c2709708b8f784408a440030e704b2b9a".to_owned()),
         exit_code: 4,
+        shard: None,
+        rollout: None,
         totals: clusters.iter().fold(Counts::default(), |sum, cluster| sum.plus(cluster.counts)),
         clusters,
     }
@@ -214,4 +225,50 @@ pub(crate) fn status() -> Status {
     let mut eu = cluster("eu-1", vec![drifted, well]);
     eu.differs = vec![difference("ConfigMap/shop/flags", DifferenceKind::Missing, &[])];
     Status::new("2026-11-20T10:05:00Z".to_owned(), vec![silent, eu, cluster("us-1", Vec::new())])
+}
+
+/// The same as a rollout in waves that stopped.
+#[allow(dead_code, reason = "not every test that shares this file asks for it")]
+pub(crate) fn in_waves() -> Report {
+    let mut report = report();
+    for (cluster, wave) in report.clusters.iter_mut().zip(["asia", "asia", "europe", "canary"]) {
+        cluster.wave = Some(wave.to_owned());
+        cluster.quarantined = wave == "asia";
+    }
+    report.clusters[3].done_before = true;
+    let wave = |name: &str, state, clusters: &[&str], counts: (usize, usize, usize)| WaveReport {
+        name: name.to_owned(),
+        state,
+        clusters: clusters.iter().map(|name| (*name).to_owned()).collect(),
+        done: counts.0,
+        failed: counts.1,
+        quarantined: counts.2,
+        concurrency: 32,
+        bake_seconds: 600.0,
+        budget: (name == "canary").then(|| "0".to_owned()),
+        gate: (name == "canary").then(|| "exec ./error-rate.sh".to_owned()),
+    };
+    let versions = [("on c6350f4", "us-1"), ("partly on c6350f4", "eu-1"), ("on 41aa7e0", "ap-1")];
+    report.rollout = Some(RolloutReport {
+        waves: vec![
+            wave("canary", WaveState::Passed, &["us-1"], (1, 0, 0)),
+            wave("asia", WaveState::Passed, &["ap-1", "ap-2"], (0, 0, 2)),
+            wave("europe", WaveState::Stopped, &["eu-1"], (0, 1, 0)),
+            wave("rest", WaveState::NotStarted, &["za-1", "za-2"], (0, 0, 0)),
+        ],
+        budget: "5%".to_owned(),
+        journal: Some("kit-rollout.journal".to_owned()),
+        stopped: Some(Stopped {
+            wave: "europe".to_owned(),
+            because: "1 of 6 clusters of the fleet failed, the failure budget is 0 (5 %)".to_owned(),
+        }),
+        versions: versions
+            .map(|(version, cluster)| VersionGroup {
+                version: version.to_owned(),
+                clusters: vec![cluster.to_owned()],
+            })
+            .to_vec(),
+        next: vec!["repair what failed, then `deployer --resume`".to_owned()],
+    });
+    report
 }

@@ -19,6 +19,8 @@ pub struct Target {
     pub file: Option<PathBuf>,
     /// The context of the file.
     pub context: String,
+    /// Top-level `metadata.labels` of the file: waves select clusters by them.
+    pub labels: BTreeMap<String, String>,
     /// What the file says about reaching it.
     pub(crate) reach: Reach,
 }
@@ -190,6 +192,7 @@ impl Target {
             name,
             file: None,
             context: "in-cluster".into(),
+            labels: BTreeMap::new(),
             reach: Reach {
                 cluster,
                 user,
@@ -338,6 +341,22 @@ fn target(
         name,
         file: Some(path.to_owned()),
         context: named.name.clone(),
+        labels: labels(config).map_err(incomplete)?,
         reach: Reach { cluster, user, user_name, namespace: namespace.unwrap_or_else(|| "default".into()) },
     })
+}
+
+/// `metadata.labels` of a kubeconfig: an extension of ours, beside `metadata.name`.
+fn labels(config: &Kubeconfig) -> Result<BTreeMap<String, String>, String> {
+    let labels = config.other.get("metadata").and_then(|metadata| metadata.get("labels"));
+    let Some(labels) = labels.filter(|labels| !labels.is_null()) else { return Ok(BTreeMap::new()) };
+    let wrong = || "`metadata.labels` is a map of strings, such as `{region: eu}`".to_owned();
+    let labels = serde_json::to_value(labels).map_err(|_| wrong())?;
+    let map = labels.as_object().ok_or_else(wrong)?;
+    let text = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => Some(text.clone()),
+        serde_json::Value::Bool(_) | serde_json::Value::Number(_) => Some(value.to_string()),
+        serde_json::Value::Null | serde_json::Value::Array(_) | serde_json::Value::Object(_) => None,
+    };
+    map.iter().map(|(key, value)| Some((key.clone(), text(value)?))).collect::<Option<_>>().ok_or_else(wrong)
 }

@@ -4,7 +4,7 @@
 //! line is written and flushed to the disk before what it announces begins, so that a run that was killed at any instant
 //! can be told from its journal. A last line without its newline is a write that the kill cut short: it never happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use manifest::ClusterName;
@@ -23,6 +23,12 @@ pub enum Entry {
         version: u32,
         /// The digest of everything that is deployed: a resume with other manifests is refused.
         digest: String,
+        /// The options that decide what is written, as `name=value`; a resume with others is refused.
+        #[serde(default)]
+        options: Vec<String>,
+        /// The commit that is deployed, where it is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        commit: Option<String>,
         /// The waves by name, each with its clusters, in order.
         waves: Vec<(String, Vec<ClusterName>)>,
     },
@@ -50,6 +56,11 @@ pub enum Entry {
         /// Why, in one line.
         because: String,
     },
+    /// A wave has been deployed and has baked; its gate comes next.
+    Baked {
+        /// The wave.
+        wave: String,
+    },
     /// A wave has been deployed, has baked, and its gate has opened.
     Passed {
         /// The wave.
@@ -57,6 +68,8 @@ pub enum Entry {
     },
     /// The rollout has stopped.
     Stopped {
+        /// In which wave.
+        wave: String,
         /// Why, in one line.
         because: String,
     },
@@ -82,10 +95,17 @@ pub enum Standing {
 pub struct Journal {
     /// The digest of everything that is deployed.
     pub digest: String,
+    /// The options that decide what is written.
+    pub options: Vec<String>,
+    /// The commit that is deployed, where it is known.
+    pub commit: Option<String>,
     /// The waves by name, each with its clusters, in order.
     pub waves: Vec<(String, Vec<ClusterName>)>,
     standing: BTreeMap<ClusterName, Standing>,
-    passed: Vec<String>,
+    baked: BTreeSet<String>,
+    passed: BTreeSet<String>,
+    /// Why the last run stopped, if it said so.
+    pub stopped: Option<String>,
     /// Whether every wave has passed.
     pub complete: bool,
     /// How many bytes of the text are whole lines; what follows them was cut short and is to be overwritten.
@@ -122,29 +142,38 @@ pub enum JournalError {
 }
 
 impl Journal {
-    /// Reads the text of a journal; `path` is its name in messages.
+    /// Reads the text of a journal; `path` is its name in messages. Nothing, if not even the first line is whole: the
+    /// run was killed before it did anything.
     ///
     /// # Errors
     /// When a whole line is not an entry, or the first one does not begin a rollout.
-    pub fn parse(text: &str, path: &Path) -> Result<Self, JournalError> {
+    pub fn parse(text: &str, path: &Path) -> Result<Option<Self>, JournalError> {
         let whole = text.rfind('\n').map_or(0, |at| at + 1);
-        let mut journal = None;
+        let mut journal: Option<Self> = None;
         for (number, line) in text[..whole].lines().enumerate() {
+            // Another version may have other entries; say that rather than what is strange about this one.
+            if journal.is_none()
+                && let Ok(Versioned { version }) = serde_json::from_str(line)
+                && version != VERSION
+            {
+                return Err(JournalError::Version { path: path.to_owned(), version });
+            }
             let entry: Entry = serde_json::from_str(line).map_err(|error| JournalError::Line {
                 path: path.to_owned(),
                 line: number + 1,
                 message: error.to_string(),
             })?;
             match (&mut journal, entry) {
-                (None, Entry::Begin { version, digest, waves }) => {
-                    if version != VERSION {
-                        return Err(JournalError::Version { path: path.to_owned(), version });
-                    }
+                (None, Entry::Begin { digest, options, commit, waves, .. }) => {
                     journal = Some(Self {
                         digest,
+                        options,
+                        commit,
                         waves,
                         standing: BTreeMap::new(),
-                        passed: Vec::new(),
+                        baked: BTreeSet::new(),
+                        passed: BTreeSet::new(),
+                        stopped: None,
                         complete: false,
                         whole_bytes: whole,
                     });
@@ -153,12 +182,23 @@ impl Journal {
                 (None, _) => return Err(JournalError::NoBegin { path: path.to_owned() }),
             }
         }
-        journal.ok_or_else(|| JournalError::NoBegin { path: path.to_owned() })
+        Ok(journal)
     }
 
     /// The first entry of a journal.
-    pub fn begin(digest: &str, waves: &[(String, Vec<ClusterName>)]) -> Entry {
-        Entry::Begin { version: VERSION, digest: digest.to_owned(), waves: waves.to_vec() }
+    pub fn begin(
+        digest: &str,
+        options: &[String],
+        commit: Option<&str>,
+        waves: &[(String, Vec<ClusterName>)],
+    ) -> Entry {
+        Entry::Begin {
+            version: VERSION,
+            digest: digest.to_owned(),
+            options: options.to_vec(),
+            commit: commit.map(str::to_owned),
+            waves: waves.to_vec(),
+        }
     }
 
     /// An entry as the line that is appended to the file.
@@ -168,9 +208,16 @@ impl Journal {
         format!("{text}\n")
     }
 
-    fn take(&mut self, entry: Entry) {
+    /// Takes an entry that was appended into account.
+    pub fn take(&mut self, entry: Entry) {
+        self.stopped = None;
         match entry {
             Entry::Start { cluster } => {
+                // What is written to again has to bake again.
+                if let Some((wave, _)) = self.waves.iter().find(|(_, clusters)| clusters.contains(&cluster)) {
+                    self.baked.remove(wave);
+                }
+                self.complete = false;
                 self.standing.insert(cluster, Standing::Unknown);
             }
             Entry::Done { cluster } => {
@@ -182,10 +229,16 @@ impl Journal {
             Entry::Quarantined { cluster, because } => {
                 self.standing.insert(cluster, Standing::Quarantined(because));
             }
-            Entry::Passed { wave } => self.passed.push(wave),
+            Entry::Baked { wave } => {
+                self.baked.insert(wave);
+            }
+            Entry::Passed { wave } => {
+                self.passed.insert(wave);
+            }
             Entry::Complete => self.complete = true,
+            Entry::Stopped { wave, because } => self.stopped = Some(format!("in wave `{wave}`: {because}")),
             // A second beginning is a resume: the rollout is the same.
-            Entry::Begin { .. } | Entry::Stopped { .. } => {}
+            Entry::Begin { .. } => {}
         }
     }
 
@@ -196,20 +249,31 @@ impl Journal {
 
     /// Whether a wave needs nothing more.
     pub fn has_passed(&self, wave: &str) -> bool {
-        self.passed.iter().any(|passed| passed == wave)
+        self.passed.contains(wave)
     }
 
-    /// What a resume has to deploy, wave by wave: everything that is not known to be done. A wave that has passed is in
-    /// it for those of its clusters that were quarantined or borne as failed.
-    pub fn remaining(&self) -> Vec<(String, Vec<ClusterName>)> {
-        let open = |cluster: &&ClusterName| self.standing(cluster) != Some(&Standing::Done);
-        let rest = |(name, clusters): &(String, Vec<ClusterName>)| {
-            (name.clone(), clusters.iter().filter(open).cloned().collect::<Vec<_>>())
-        };
-        let needed =
-            |(name, clusters): &(String, Vec<ClusterName>)| !clusters.is_empty() || !self.has_passed(name);
-        self.waves.iter().map(rest).filter(needed).collect()
+    /// Whether a wave has baked since the last of its clusters was written to.
+    pub fn has_baked(&self, wave: &str) -> bool {
+        self.baked.contains(wave)
     }
+
+    /// Every cluster of the rollout.
+    pub fn clusters(&self) -> impl Iterator<Item = &ClusterName> {
+        self.waves.iter().flat_map(|(_, clusters)| clusters)
+    }
+
+    /// Which clusters of a wave a resume has to deploy: those that are not known to be done. Of a wave that has passed
+    /// these are the ones that were out of reach, or borne as failed.
+    pub fn open(&self, wave: &str) -> Vec<ClusterName> {
+        let of_wave = self.waves.iter().filter(|(name, _)| name == wave).flat_map(|(_, clusters)| clusters);
+        of_wave.filter(|cluster| self.standing(cluster) != Some(&Standing::Done)).cloned().collect()
+    }
+}
+
+/// Just enough of a first line to tell its version.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
 }
 
 #[cfg(test)]
@@ -227,7 +291,7 @@ mod tests {
         ];
         let because = || "connection refused".to_owned();
         let entries = [
-            Journal::begin("sha256:1", &waves),
+            Journal::begin("sha256:1", &[], Some("abc"), &waves),
             Entry::Start { cluster: cluster("a") },
             Entry::Done { cluster: cluster("a") },
             Entry::Start { cluster: cluster("b") },
@@ -238,18 +302,36 @@ mod tests {
         entries.iter().map(Journal::line).collect()
     }
 
+    fn read(text: &str) -> Journal {
+        Journal::parse(text, Path::new("j")).unwrap().unwrap()
+    }
+
     #[test]
     fn a_resume_does_what_is_not_known_to_be_done() {
-        let journal = Journal::parse(&written(), Path::new("j")).unwrap();
+        let journal = read(&written());
         assert_eq!(journal.standing(&cluster("c")), Some(&Standing::Unknown));
         assert_eq!(journal.standing(&cluster("d")), None);
-        assert_eq!(
-            journal.remaining(),
-            [
-                ("canary".to_owned(), vec![cluster("b")]),
-                ("rest".to_owned(), vec![cluster("c"), cluster("d")])
-            ]
-        );
+        assert_eq!(journal.open("canary"), [cluster("b")]);
+        assert_eq!(journal.open("rest"), [cluster("c"), cluster("d")]);
+        assert!(journal.has_passed("canary") && !journal.has_passed("rest"));
+    }
+
+    #[test]
+    fn a_wave_that_is_written_to_again_has_not_baked() {
+        let baked = Journal::line(&Entry::Baked { wave: "rest".to_owned() });
+        let journal = read(&(written() + &baked));
+        assert!(journal.has_baked("rest"));
+        let again = Journal::line(&Entry::Start { cluster: cluster("d") });
+        assert!(!read(&(written() + &baked + &again)).has_baked("rest"));
+    }
+
+    #[test]
+    fn why_it_stopped_is_known_until_it_goes_on() {
+        let stopped = Entry::Stopped { wave: "rest".to_owned(), because: "too many".to_owned() };
+        let text = written() + &Journal::line(&stopped);
+        assert_eq!(read(&text).stopped.as_deref(), Some("in wave `rest`: too many"));
+        let on = Journal::line(&Entry::Start { cluster: cluster("d") });
+        assert_eq!(read(&(text + &on)).stopped, None);
     }
 
     #[test]
@@ -257,16 +339,14 @@ mod tests {
         let text = written();
         let first = text.find('\n').unwrap() + 1;
         for end in 0..text.len() {
-            match Journal::parse(&text[..end], Path::new("j")) {
-                Ok(journal) => {
+            match Journal::parse(&text[..end], Path::new("j")).unwrap() {
+                Some(journal) => {
                     assert!(end >= first && text[..journal.whole_bytes].ends_with('\n'));
                     // A cluster that was started and not finished is never taken for done.
                     let done = text[..journal.whole_bytes].contains(r#"{"entry":"done","cluster":"a"}"#);
                     assert_eq!(journal.standing(&cluster("a")) == Some(&Standing::Done), done);
                 }
-                Err(error) => {
-                    assert_eq!((error, end < first), (JournalError::NoBegin { path: "j".into() }, true))
-                }
+                None => assert!(end < first),
             }
         }
     }

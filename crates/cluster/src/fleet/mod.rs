@@ -2,9 +2,11 @@
 //! to go on, and which of several jobs does which.
 
 pub mod journal;
+pub mod ledger;
 pub mod shard;
 pub mod waves;
 
-pub use journal::{Entry, Journal, JournalError};
+pub use journal::{Entry, Journal, JournalError, Standing};
+pub use ledger::{Breach, Ledger, Verdict};
 pub use shard::{Shard, ShardError};
-pub use waves::{Budget, Gate, Member, Wave, WavesError, WavesFile};
+pub use waves::{Budget, Gate, Member, Rollout, Wave, WavesError, WavesFile, by_number};

@@ -9,14 +9,18 @@
 //!     labels: region=eu              # a label selector over the clusters' labels
 //!     concurrency: 20
 //!     gate: {exec: [./error-rate.sh, "--below", "1%"], timeout: 5m}
+//!                                    # or {http: https://..., tokenEnv: NAME}
 //!   - name: half
 //!     percent: 50                    # of the clusters that no earlier wave has taken
 //!   - name: rest
 //!     rest: true
-//! budget: 5%                         # failed clusters of the whole fleet, or a count
+//! budget: 5%                         # failed clusters of the whole fleet, or a count; a wave may have its own
+//! unreachable: 50%                   # clusters of a wave that may be out of reach
+//! bake: 2m                           # of waves that do not say
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -43,8 +47,9 @@ pub struct Member {
 pub struct WavesFile {
     path: PathBuf,
     waves: Vec<Rule>,
-    /// Failed clusters of the whole fleet that are borne.
-    pub budget: Budget,
+    budget: Option<Budget>,
+    unreachable: Option<Budget>,
+    bake: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]
@@ -52,9 +57,39 @@ struct Rule {
     name: String,
     takes: Takes,
     concurrency: Option<usize>,
-    bake: Duration,
+    bake: Option<Duration>,
     gate: Option<Gate>,
     budget: Option<Budget>,
+    unreachable: Option<Budget>,
+}
+
+/// A rollout: waves in their order, and what is borne over all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rollout {
+    /// The waves, none of them empty.
+    pub waves: Vec<Wave>,
+    /// Failed clusters of the whole fleet that are borne.
+    pub budget: Budget,
+    /// Unreachable clusters of a wave that are borne, where the wave does not say.
+    pub unreachable: Budget,
+}
+
+/// What holds where a waves file does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// How long a wave bakes.
+    pub bake: Duration,
+    /// Failed clusters of the fleet that are borne.
+    pub budget: Budget,
+    /// Unreachable clusters of a wave that are borne.
+    pub unreachable: Budget,
+}
+
+impl Default for Defaults {
+    /// No failure is borne, nothing bakes, and at least half of a wave must be within reach.
+    fn default() -> Self {
+        Self { bake: Duration::ZERO, budget: Budget::Count(0), unreachable: Budget::Percent(50) }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -80,6 +115,8 @@ pub struct Wave {
     pub gate: Option<Gate>,
     /// Failed clusters of this wave that are borne; the fleet's budget applies besides.
     pub budget: Option<Budget>,
+    /// Unreachable clusters of this wave that are borne.
+    pub unreachable: Option<Budget>,
 }
 
 /// An outside check between two waves: anything but success stops the rollout.
@@ -96,9 +133,23 @@ pub enum Gate {
     Http {
         /// The URL.
         url: String,
+        /// The environment variable whose value is sent as a bearer token.
+        token_env: Option<String>,
         /// How long it may take.
         timeout: Duration,
     },
+}
+
+impl fmt::Display for Gate {
+    /// For people and plan files: without arguments and queries, in which secrets might be.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exec { command, .. } => write!(f, "exec {}", command.first().map_or("", String::as_str)),
+            Self::Http { url, .. } => {
+                write!(f, "http {}", url.split(['?', '#']).next().unwrap_or_default())
+            }
+        }
+    }
 }
 
 /// How many clusters may fail before a rollout stops.
@@ -170,6 +221,8 @@ fn names(clusters: &[ClusterName]) -> String {
 struct RawFile {
     waves: Vec<RawWave>,
     budget: Option<RawBudget>,
+    unreachable: Option<RawBudget>,
+    bake: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -184,6 +237,7 @@ struct RawWave {
     bake: Option<String>,
     gate: Option<RawGate>,
     budget: Option<RawBudget>,
+    unreachable: Option<RawBudget>,
 }
 
 #[derive(Deserialize)]
@@ -191,6 +245,8 @@ struct RawWave {
 struct RawGate {
     exec: Option<Vec<String>>,
     http: Option<String>,
+    #[serde(rename = "tokenEnv")]
+    token_env: Option<String>,
     timeout: Option<String>,
 }
 
@@ -238,15 +294,22 @@ impl WavesFile {
         if waves.is_empty() && problems.is_empty() {
             problems.push(invalid("`waves` is empty: expected at least one wave".to_owned()));
         }
-        let budget = match raw.budget.map(Budget::validate).transpose() {
-            Ok(budget) => budget.unwrap_or(Budget::Count(0)),
-            Err(message) => {
-                problems.push(invalid(message));
-                Budget::Count(0)
-            }
+        let mut budget = |field: &str, raw: Option<RawBudget>| {
+            let checked = raw.map(Budget::validate).transpose();
+            checked.unwrap_or_else(|message| {
+                problems.push(invalid(format!("`{field}`: {message}")));
+                None
+            })
         };
+        let (budget, unreachable) =
+            (budget("budget", raw.budget), budget("unreachable", raw.unreachable));
+        let bake = raw.bake.as_deref().map(|text| duration("bake", text)).transpose();
+        let bake = bake.unwrap_or_else(|message| {
+            problems.push(invalid(message));
+            None
+        });
         match problems.is_empty() {
-            true => Ok(Self { path: path.to_owned(), waves, budget }),
+            true => Ok(Self { path: path.to_owned(), waves, budget, unreachable, bake }),
             false => Err(problems),
         }
     }
@@ -258,7 +321,7 @@ impl WavesFile {
     ///
     /// # Errors
     /// With every name that is no cluster, and with the clusters that no wave takes: neither is silently skipped.
-    pub fn assign(&self, members: &[Member]) -> Result<Vec<Wave>, Vec<WavesError>> {
+    pub fn assign(&self, members: &[Member], defaults: Defaults) -> Result<Rollout, Vec<WavesError>> {
         let mut left: Vec<&Member> = members.iter().collect();
         left.sort_by(|a, b| a.name.cmp(&b.name));
         let mut problems = Vec::new();
@@ -297,9 +360,10 @@ impl WavesFile {
                     name: rule.name.clone(),
                     clusters: taken.into_iter().collect(),
                     concurrency: rule.concurrency,
-                    bake: rule.bake,
+                    bake: rule.bake.or(self.bake).unwrap_or(defaults.bake),
                     gate: rule.gate.clone(),
                     budget: rule.budget,
+                    unreachable: rule.unreachable,
                 });
             }
         }
@@ -307,8 +371,44 @@ impl WavesFile {
             let clusters = left.iter().map(|member| member.name.clone()).collect();
             problems.push(WavesError::Unassigned { path: self.path.clone(), clusters });
         }
-        if problems.is_empty() { Ok(waves) } else { Err(problems) }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Rollout {
+            waves,
+            budget: self.budget.unwrap_or(defaults.budget),
+            unreachable: self.unreachable.unwrap_or(defaults.unreachable),
+        })
     }
+}
+
+/// Waves without a file: one for each number, in order, and last of all the clusters that have none.
+pub fn by_number(members: &[(ClusterName, Option<u32>)], defaults: Defaults) -> Rollout {
+    let mut waves: BTreeMap<(bool, u32), Vec<ClusterName>> = BTreeMap::new();
+    for (cluster, number) in members {
+        let key = number.map_or((true, 0), |number| (false, number));
+        waves.entry(key).or_default().push(cluster.clone());
+    }
+    let numbered = waves.len() > 1 || waves.keys().any(|(rest, _)| !rest);
+    let name = |rest: bool, number: u32| match (rest, numbered) {
+        (false, _) => number.to_string(),
+        (true, true) => "rest".to_owned(),
+        (true, false) => "all".to_owned(),
+    };
+    let wave = |((rest, number), mut clusters): ((bool, u32), Vec<ClusterName>)| {
+        clusters.sort();
+        Wave {
+            name: name(rest, number),
+            clusters,
+            concurrency: None,
+            bake: defaults.bake,
+            gate: None,
+            budget: None,
+            unreachable: None,
+        }
+    };
+    let waves = waves.into_iter().map(wave).collect();
+    Rollout { waves, budget: defaults.budget, unreachable: defaults.unreachable }
 }
 
 impl Rule {
@@ -342,9 +442,10 @@ impl Rule {
             name: raw.name,
             takes,
             concurrency: raw.concurrency,
-            bake: raw.bake.as_deref().map_or(Ok(Duration::ZERO), |text| duration("bake", text))?,
+            bake: raw.bake.as_deref().map(|text| duration("bake", text)).transpose()?,
             gate: raw.gate.map(Gate::validate).transpose()?,
             budget: raw.budget.map(Budget::validate).transpose()?,
+            unreachable: raw.unreachable.map(Budget::validate).transpose()?,
         })
     }
 }
@@ -358,12 +459,39 @@ impl Gate {
     fn validate(raw: RawGate) -> Result<Self, String> {
         let timeout =
             raw.timeout.as_deref().map_or(Ok(GATE_TIMEOUT), |text| duration("gate.timeout", text))?;
+        if timeout.is_zero() {
+            return Err("`gate.timeout` is more than 0".to_owned());
+        }
+        let (token_env, of_exec) = (raw.token_env, raw.exec.is_some());
         match (raw.exec, raw.http) {
-            (Some(command), None) if !command.is_empty() => Ok(Self::Exec { command, timeout }),
-            (None, Some(url)) if url.starts_with("https://") || url.starts_with("http://") => {
-                Ok(Self::Http { url, timeout })
+            (Some(command), None) if !command.is_empty() && token_env.is_none() => {
+                Ok(Self::Exec { command, timeout })
             }
+            (Some(_), None) if token_env.is_some() => {
+                Err("`gate.tokenEnv` belongs to `http`: a program reads the environment itself".to_owned())
+            }
+            (None, Some(url)) => Self::address(&url).map(|()| Self::Http { url, token_env, timeout }),
+            _ if of_exec => Err("`gate.exec` is `[program, argument, …]`".to_owned()),
             _ => Err("`gate` is either `exec: [program, argument, …]` or `http: https://…`".to_owned()),
+        }
+    }
+
+    fn address(url: &str) -> Result<(), String> {
+        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+        let host = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+        match host {
+            Some(host) if host.contains('@') => {
+                Err("`gate.http` carries no credentials: name their variable with `tokenEnv: NAME`".to_owned())
+            }
+            Some(host) if !host.is_empty() && !url.contains(char::is_whitespace) => Ok(()),
+            _ => Err("`gate.http` is an http or https address".to_owned()),
+        }
+    }
+
+    /// How long it may take.
+    pub fn timeout(&self) -> Duration {
+        match self {
+            Self::Exec { timeout, .. } | Self::Http { timeout, .. } => *timeout,
         }
     }
 }
@@ -381,6 +509,23 @@ impl Budget {
         match self {
             Self::Count(count) => count,
             Self::Percent(percent) => total * usize::from(percent) / 100,
+        }
+    }
+
+    /// What is borne of `total`, in words: `5 (5 %)`.
+    pub fn of(self, total: usize) -> String {
+        match self {
+            Self::Count(count) => count.to_string(),
+            Self::Percent(percent) => format!("{} ({percent} %)", self.allowed(total)),
+        }
+    }
+}
+
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Percent(percent) => write!(f, "{percent}%"),
         }
     }
 }
@@ -419,10 +564,10 @@ mod tests {
         let said =
             |problems: Vec<WavesError>| problems.iter().map(|p| p.to_string()).collect::<Vec<_>>().join("\n");
         let waves = WavesFile::parse(text, Path::new("waves.yaml"))
-            .and_then(|file| file.assign(&fleet()))
+            .and_then(|file| file.assign(&fleet(), Defaults::default()))
             .map_err(said)?;
         let names = |wave: Wave| (wave.name, wave.clusters.into_iter().map(String::from).collect());
-        Ok(waves.into_iter().map(names).collect())
+        Ok(waves.waves.into_iter().map(names).collect())
     }
 
     #[test]
@@ -481,5 +626,46 @@ budget: 5 percent
         assert_eq!(Budget::Percent(5).allowed(100), 5);
         assert_eq!("3".parse(), Ok(Budget::Count(3)));
         assert!("101%".parse::<Budget>().is_err());
+    }
+
+    #[test]
+    fn without_a_file_numbers_make_the_waves_and_who_has_none_comes_last() {
+        let of = |members: &[(&str, Option<u32>)]| -> Vec<(String, usize)> {
+            let members: Vec<_> =
+                members.iter().map(|(name, number)| (name.parse().unwrap(), *number)).collect();
+            let rollout = by_number(&members, Defaults::default());
+            rollout.waves.into_iter().map(|wave| (wave.name, wave.clusters.len())).collect()
+        };
+        assert_eq!(
+            of(&[("a", Some(10)), ("b", None), ("c", Some(2)), ("d", Some(10))]),
+            [("2".to_owned(), 1), ("10".to_owned(), 2), ("rest".to_owned(), 1)]
+        );
+        assert_eq!(of(&[("a", None), ("b", None)]), [("all".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn a_gate_is_told_without_what_may_be_secret_in_it() {
+        let gate = |text: &str| {
+            let text = format!("waves: [{{name: a, rest: true, gate: {text}}}]");
+            let file = WavesFile::parse(&text, Path::new("w")).map_err(|e| e[0].to_string())?;
+            let rollout = file.assign(&fleet(), Defaults::default()).unwrap();
+            Ok::<_, String>(rollout.waves[0].gate.clone().unwrap().to_string())
+        };
+        assert_eq!(gate("{exec: [./rate.sh, --token, s3cret]}").unwrap(), "exec ./rate.sh");
+        assert_eq!(
+            gate("{http: 'https://m.example/ok?key=s3cret', tokenEnv: T}").unwrap(),
+            "http https://m.example/ok"
+        );
+        for bad in [
+            "{http: 'https://u:p@m.example/'}",
+            "{http: 'https:///x'}",
+            "{exec: []}",
+            "{exec: [a], tokenEnv: T}",
+            "{exec: [a], timeout: 0s}",
+            "{}",
+        ] {
+            let said = gate(bad).unwrap_err();
+            assert!(said.starts_with("w: wave `a`: ") && !said.contains("u:p"), "{bad}: {said}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::diff::{Change, without_noise};
 use super::{Action, Plan, PlannedObject};
+use crate::fleet::{Rollout, Wave};
 use crate::outcome::Trouble;
 
 /// The form of the file.
@@ -30,8 +31,62 @@ pub struct FleetPlan {
     pub salt: String,
     /// The options that decide what is written, as `name=value`; they must be the same when it is carried out.
     pub options: Vec<String>,
+    /// The waves, where there are any; they must be the same when it is carried out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rollout: Option<RolloutPlan>,
     /// Each cluster.
     pub clusters: Vec<ClusterPlan>,
+}
+
+/// A rollout in waves, for the reviewer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RolloutPlan {
+    /// Failed clusters of the fleet that are borne.
+    pub budget: String,
+    /// Unreachable clusters of a wave that are borne.
+    pub unreachable: String,
+    /// The waves in their order.
+    pub waves: Vec<WavePlan>,
+}
+
+/// One wave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WavePlan {
+    /// Its name.
+    pub name: String,
+    /// Its clusters, sorted.
+    pub clusters: Vec<ClusterName>,
+    /// How many at once, where it has a limit of its own.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub concurrency: Option<usize>,
+    /// How long it must stay well.
+    pub bake_seconds: f64,
+    /// Who else has to agree, without what may be secret.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub gate: Option<String>,
+    /// Failed clusters of the wave that are borne.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub budget: Option<String>,
+}
+
+impl From<&Rollout> for RolloutPlan {
+    fn from(rollout: &Rollout) -> Self {
+        let wave = |wave: &Wave| WavePlan {
+            name: wave.name.clone(),
+            clusters: wave.clusters.clone(),
+            concurrency: wave.concurrency,
+            bake_seconds: wave.bake.as_secs_f64(),
+            gate: wave.gate.as_ref().map(ToString::to_string),
+            budget: wave.budget.map(|budget| budget.to_string()),
+        };
+        Self {
+            budget: rollout.budget.to_string(),
+            unreachable: rollout.unreachable.to_string(),
+            waves: rollout.waves.iter().map(wave).collect(),
+        }
+    }
 }
 
 /// The plan of one cluster.

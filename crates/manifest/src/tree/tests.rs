@@ -23,7 +23,7 @@ const CLEAN: Policy = Policy { clean: true, adopt: false };
 
 fn write_all<'a>(root: &Path, files: Vec<NewFile<'a>>) -> FolderPlan<'a> {
     let tree = Tree::open(root).unwrap();
-    let plan = plan(root, &eu(), files, &|_| true, CLEAN).unwrap();
+    let plan = plan(root, &eu(), Placement::default(), files, &|_| true, CLEAN).unwrap();
     tree.apply(&plan).unwrap();
     plan
 }
@@ -92,10 +92,10 @@ fn a_foreign_file_is_not_overwritten_unless_adopted() {
     fs::write(eu_folder.join("a.yaml"), "theirs").unwrap();
     fs::write(eu_folder.join("b.yaml"), "same").unwrap();
     let files = || vec![file("a.yaml", "a"), file("b.yaml", "same")];
-    let refused = plan(dir.path(), &eu(), files(), &|_| true, CLEAN).unwrap_err();
+    let refused = plan(dir.path(), &eu(), Placement::default(), files(), &|_| true, CLEAN).unwrap_err();
     assert!(matches!(&refused, TreeError::Foreign { files, .. } if files == &["a.yaml"]), "{refused}");
     let adopt = Policy { adopt: true, ..CLEAN };
-    let plan = plan(dir.path(), &eu(), files(), &|_| true, adopt).unwrap();
+    let plan = plan(dir.path(), &eu(), Placement::default(), files(), &|_| true, adopt).unwrap();
     assert_eq!((plan.written.as_slice(), plan.unchanged.as_slice()), (&["a.yaml"][..], &["b.yaml"][..]));
 }
 
@@ -103,11 +103,11 @@ fn a_foreign_file_is_not_overwritten_unless_adopted() {
 fn what_a_filter_left_out_is_not_removed() {
     let dir = tempfile::tempdir().unwrap();
     write_all(dir.path(), vec![file("a.yaml", "a"), file("b.yaml", "b")]);
-    let only_a = plan(dir.path(), &eu(), Vec::new(), &|resource| resource == "a", CLEAN).unwrap();
+    let only_a = plan(dir.path(), &eu(), Placement::default(), Vec::new(), &|resource| resource == "a", CLEAN).unwrap();
     assert_eq!(only_a.removed, ["a.yaml"]);
     assert!(only_a.index.files.contains_key("b.yaml"));
     let unclean = Policy { clean: false, adopt: false };
-    let kept = plan(dir.path(), &eu(), Vec::new(), &|_| true, unclean).unwrap();
+    let kept = plan(dir.path(), &eu(), Placement::default(), Vec::new(), &|_| true, unclean).unwrap();
     assert!(kept.is_empty());
 }
 
@@ -156,7 +156,7 @@ fn a_link_in_place_of_a_folder_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(elsewhere.path(), dir.path().join("eu")).unwrap();
-    let refused = plan(dir.path(), &eu(), vec![file("a.yaml", "a")], &|_| true, CLEAN).unwrap_err();
+    let refused = plan(dir.path(), &eu(), Placement::default(), vec![file("a.yaml", "a")], &|_| true, CLEAN).unwrap_err();
     assert!(matches!(refused, TreeError::NotAFolder { .. }), "{refused}");
 }
 

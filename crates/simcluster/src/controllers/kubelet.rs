@@ -7,6 +7,7 @@
 //! | `oom` | as crash, but OOMKilled with 137 |
 //! | `notready` | runs, never ready, Unhealthy events |
 //! | `flaky` | crashes twice, then runs |
+//! | `relapse` | gets ready, crashes once later, and is ready again |
 //! | `slow` | ready only after [`crate::Timing::slow`] |
 //! | `fail` | a pod that runs to completion exits 1 |
 //!
@@ -36,7 +37,7 @@ pub(crate) enum Step {
     Kill,
 }
 
-const BEHAVIORS: &[&str] = &["bad", "crash", "oom", "notready", "flaky", "slow", "fail"];
+const BEHAVIORS: &[&str] = &["bad", "crash", "oom", "notready", "flaky", "relapse", "slow", "fail"];
 
 /// How a pod behaves; empty: well.
 pub(crate) fn behavior(pod: &Value) -> String {
@@ -177,6 +178,10 @@ impl Life<'_, '_> {
             "flaky" if self.run.restarts < 2 => {
                 self.running(false, None);
                 self.later(timing.crash.min(Duration::from_millis(500)), Step::Crash);
+            }
+            "relapse" if self.run.restarts == 0 => {
+                self.ready();
+                self.later(timing.crash, Step::Crash);
             }
             "slow" => {
                 self.running(false, None);
@@ -331,7 +336,12 @@ impl Life<'_, '_> {
     }
 
     fn restart(&mut self, last: Value) {
-        if self.run.behavior == "flaky" && self.run.restarts >= 2 {
+        let healed = match self.run.behavior.as_str() {
+            "flaky" => self.run.restarts >= 2,
+            "relapse" => true,
+            _ => false,
+        };
+        if healed {
             self.ready();
             return;
         }
