@@ -54,7 +54,8 @@ fn expand(files: &[PathBuf], problems: &mut Vec<Problem>) -> Vec<PathBuf> {
         let found: Vec<PathBuf> = match entries {
             Ok(entries) => entries.iter().map(std::fs::DirEntry::path).collect(),
             Err(error) => {
-                problems.push(Problem::from_error(&error).context(format!("cannot read: `{}`", file.display())));
+                problems
+                    .push(Problem::from_error(&error).context(format!("cannot read: `{}`", file.display())));
                 continue;
             }
         };

@@ -69,7 +69,8 @@ pub(crate) fn write(
         return Err(Failure::all(Exit::Failed, problems));
     }
     let clusters = outcomes.iter().filter_map(|outcome| outcome.plan.clone()).collect();
-    let plan = FleetPlan { version: VERSION, created: jiff::Timestamp::now(), salt, options, rollout, clusters };
+    let plan =
+        FleetPlan { version: VERSION, created: jiff::Timestamp::now(), salt, options, rollout, clusters };
     let text =
         serde_json::to_string_pretty(&plan).map_err(|error| Failure::failed(Problem::from_error(&error)))?;
     write_whole(path, &text).map_err(|error| {
@@ -113,10 +114,12 @@ pub(crate) fn same_waves(plan: &FleetPlan, now: Option<&RolloutPlan>) -> Result<
         (None, None) => return Ok(()),
         (Some(reviewed), Some(now)) if reviewed == now => return Ok(()),
         (Some(_), Some(_)) => Problem::new("the waves are not those of the plan"),
-        (Some(_), None) => {
-            Problem::new("the plan was made in waves").hint("give the same `--waves FILE` as when it was made")
-        }
+        (Some(_), None) => Problem::new("the plan was made in waves")
+            .hint("give the same `--waves FILE` as when it was made"),
         (None, Some(_)) => Problem::new("the plan was made without waves"),
     };
-    Err(Failure::new(Exit::Refused, problem.hint("make a new plan with `--plan-out FILE`, and have it reviewed")))
+    Err(Failure::new(
+        Exit::Refused,
+        problem.hint("make a new plan with `--plan-out FILE`, and have it reviewed"),
+    ))
 }

@@ -186,7 +186,12 @@ pub(crate) fn webhooks(
 }
 
 /// Writes the reports. One that cannot be written is a failure of its own, after everything else has been told.
-pub(crate) fn save(files: &[ReportFile], report: &Report, exit: Exit, printer: &Printer) -> Result<Exit, Failure> {
+pub(crate) fn save(
+    files: &[ReportFile],
+    report: &Report,
+    exit: Exit,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
     let mut problems = Vec::new();
     for file in files {
         if let Err(error) = file.write(report) {

@@ -210,8 +210,15 @@ fn plan<'a>(renderer: &Renderer, rendered: &'a Rendered, policy: Policy) -> Resu
         rendered.cluster.parse().expect("a cluster is only loaded with a name that is one");
     let considered = |resource: &str| renderer.selects(resource) && !rendered.failed.contains(resource);
     let placement = rendered.placement.clone();
-    tree::plan(&renderer.repository().folders.output, &cluster, placement, files.collect(), &considered, policy)
-        .map_err(|error| tree_problem(&error))
+    tree::plan(
+        &renderer.repository().folders.output,
+        &cluster,
+        placement,
+        files.collect(),
+        &considered,
+        policy,
+    )
+    .map_err(|error| tree_problem(&error))
 }
 
 fn tree_problem(error: &tree::TreeError) -> Problem {

@@ -200,10 +200,8 @@ impl Renderer {
         };
         let merged = self.repository.merged(cluster, &mut ()).map_err(|problem| in_cluster(vec![problem]))?;
         let mut warnings = Vec::new();
-        let placement = self
-            .repository
-            .placement(cluster, &mut warnings)
-            .map_err(|problem| in_cluster(vec![problem]))?;
+        let placement =
+            self.repository.placement(cluster, &mut warnings).map_err(|problem| in_cluster(vec![problem]))?;
         let mut rendered = Rendered {
             cluster: cluster.name.clone(),
             placement,

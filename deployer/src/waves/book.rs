@@ -66,7 +66,8 @@ impl Book {
             (false, Some(_) | None) => (0, None),
         };
         let length = u64::try_from(whole).unwrap_or(u64::MAX);
-        let first = Journal::begin(&planned.digest, &planned.options, planned.commit.as_deref(), &planned.waves());
+        let first =
+            Journal::begin(&planned.digest, &planned.options, planned.commit.as_deref(), &planned.waves());
         let line = Journal::line(&first);
         file.set_len(length)
             .and_then(|()| file.seek(SeekFrom::Start(length)))

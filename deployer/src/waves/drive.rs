@@ -121,7 +121,9 @@ impl Drive<'_> {
         if let Some(gate) = &wave.gate {
             self.teller.tell(&wave.name, Turn::WaveGate { gate: gate.to_string() }).await;
             let Fleet { run, .. } = &*self.fleet;
-            gate::ask(gate, wave, self.planned.commit.as_deref(), &run.mask, &run.stop).await.map_err(Halt)?;
+            gate::ask(gate, wave, self.planned.commit.as_deref(), &run.mask, &run.stop)
+                .await
+                .map_err(Halt)?;
         }
         self.write(Entry::Passed { wave: wave.name.clone() }).await?;
         self.teller.tell(&wave.name, Turn::WavePassed).await;

@@ -151,7 +151,9 @@ async fn http(
         let answer = tokio::task::spawn_blocking(move || get(&address, token.as_deref(), left)).await;
         match answer {
             Ok(Answer::Open) => return Ok(()),
-            Ok(Answer::Closed(why)) => return Err(format!("its gate is closed, {gate}: {}", mask.text(&why))),
+            Ok(Answer::Closed(why)) => {
+                return Err(format!("its gate is closed, {gate}: {}", mask.text(&why)));
+            }
             Ok(Answer::Later(why)) => last = mask.text(&why),
             Err(error) => last = error.to_string(),
         }

@@ -95,9 +95,9 @@ pub(crate) async fn act(
     if run::plan_only(args) {
         let journal = if planned.resume { Some(book::peek(planned)?) } else { None };
         let is_open = |target: &Target| {
-            let done = journal.as_ref().is_some_and(|journal| {
-                journal.standing(&target.name) == Some(&Standing::Done)
-            });
+            let done = journal
+                .as_ref()
+                .is_some_and(|journal| journal.standing(&target.name) == Some(&Standing::Done));
             planned.concerns(&target.name) && !done
         };
         targets.retain(is_open);

@@ -73,9 +73,7 @@ pub(crate) fn plan(
     let invalid = |problem: Problem| Err(Failure::invalid(problem));
     if flags.no_waves {
         return match asked {
-            Some(flag) => {
-                invalid(Problem::new(format!("`--no-waves` and `{flag}` contradict each other")))
-            }
+            Some(flag) => invalid(Problem::new(format!("`--no-waves` and `{flag}` contradict each other"))),
             None => Ok(None),
         };
     }
@@ -248,21 +246,22 @@ fn digest(targets: &[Target], manifests: &Manifests) -> Result<String, Failure> 
         let dirs = [manifests.namespaces.as_ref(), Some(&manifests.dir)];
         for dir in dirs.into_iter().flatten().map(|dir| dir.join(target.name.as_str())) {
             let mut files = Vec::new();
-            walk(&dir, &mut files, 0).and_then(|()| {
-                files.sort();
-                for file in &files {
-                    let name = file.strip_prefix(&dir).unwrap_or(file);
-                    part(name.as_os_str().as_encoded_bytes());
-                    part(&std::fs::read(file)?);
-                }
-                Ok(())
-            })
-            .map_err(|error| {
-                Failure::failed(
-                    Problem::from_error(&error)
-                        .context(format!("cannot read the manifests: `{}`", dir.display())),
-                )
-            })?;
+            walk(&dir, &mut files, 0)
+                .and_then(|()| {
+                    files.sort();
+                    for file in &files {
+                        let name = file.strip_prefix(&dir).unwrap_or(file);
+                        part(name.as_os_str().as_encoded_bytes());
+                        part(&std::fs::read(file)?);
+                    }
+                    Ok(())
+                })
+                .map_err(|error| {
+                    Failure::failed(
+                        Problem::from_error(&error)
+                            .context(format!("cannot read the manifests: `{}`", dir.display())),
+                    )
+                })?;
         }
     }
     let mut digest = sum.finalize();

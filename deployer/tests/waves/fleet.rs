@@ -109,7 +109,9 @@ on aaaaaaa: 3 clusters: c02, c03, c04
 fn clusters_out_of_reach_are_set_aside_and_taken_up_again() {
     let fleet = Fleet::numbered(6);
     fleet.manifest(&config_map("1"));
-    fleet.sandbox.write("waves.yaml", "waves: [{name: first, clusters: [c00, c01]}, {name: rest, rest: true}]\n");
+    fleet
+        .sandbox
+        .write("waves.yaml", "waves: [{name: first, clusters: [c00, c01]}, {name: rest, rest: true}]\n");
     let args = ["--waves", "waves.yaml", "--output", "json"];
     for name in ["c01", "c03"] {
         fleet.simulation.set_faults(name, vec![Fault::every(Action::ResetBefore)], 1);
@@ -117,12 +119,8 @@ fn clusters_out_of_reach_are_set_aside_and_taken_up_again() {
     let answer = fleet.run(&args);
     assert_eq!(answer.exit_code, 4, "{answer}");
     let report = answer.json();
-    let quarantined: Vec<bool> = report["clusters"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|cluster| cluster["quarantined"] == true)
-        .collect();
+    let quarantined: Vec<bool> =
+        report["clusters"].as_array().unwrap().iter().map(|cluster| cluster["quarantined"] == true).collect();
     assert_eq!(quarantined, [false, true, false, true, false, false], "{answer}");
     assert_eq!(report["rollout"]["waves"][0]["quarantined"], 1);
     assert!(report["rollout"].get("stopped").is_none(), "they do not use up the failure budget");
@@ -141,7 +139,9 @@ fn clusters_out_of_reach_are_set_aside_and_taken_up_again() {
 fn a_wave_of_which_more_than_half_is_out_of_reach_stops_the_rollout() {
     let fleet = Fleet::numbered(4);
     fleet.manifest(&config_map("1"));
-    fleet.sandbox.write("waves.yaml", "waves: [{name: first, clusters: [c00, c01]}, {name: rest, rest: true}]\n");
+    fleet
+        .sandbox
+        .write("waves.yaml", "waves: [{name: first, clusters: [c00, c01]}, {name: rest, rest: true}]\n");
     for name in ["c00", "c01"] {
         fleet.simulation.set_faults(name, vec![Fault::every(Action::ResetBefore)], 1);
     }
@@ -157,8 +157,12 @@ fn a_wave_of_which_more_than_half_is_out_of_reach_stops_the_rollout() {
 fn a_restart_while_a_wave_bakes_stops_it() {
     let fleet = Fleet::numbered(2);
     fleet.manifest(&crate::deployment("default", "registry.example.com/web:1"));
-    fleet.sandbox.write("manifests/c00/all.yaml", crate::deployment("default", "registry.example.com/web:relapse"));
-    fleet.sandbox.write("waves.yaml", "waves: [{name: first, clusters: [c00], bake: 4s}, {name: rest, rest: true}]\n");
+    fleet
+        .sandbox
+        .write("manifests/c00/all.yaml", crate::deployment("default", "registry.example.com/web:relapse"));
+    fleet
+        .sandbox
+        .write("waves.yaml", "waves: [{name: first, clusters: [c00], bake: 4s}, {name: rest, rest: true}]\n");
     let answer = fleet.run(&["--waves", "waves.yaml", "--output", "json"]);
     assert_eq!(answer.exit_code, 1, "{answer}");
     let report = answer.json();

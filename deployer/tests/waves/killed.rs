@@ -7,7 +7,8 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::{Fleet, config_map, wait_for};
 
-const WAVES: &str = "waves: [{name: one, clusters: [c00, c01], concurrency: 1}, {name: two, rest: true, concurrency: 1}]\n";
+const WAVES: &str =
+    "waves: [{name: one, clusters: [c00, c01], concurrency: 1}, {name: two, rest: true, concurrency: 1}]\n";
 
 /// Runs the call in a process that the system kills when it makes a file longer than `limit` bytes: in the midst of a line
 /// of the journal, if that is where the limit is.
@@ -88,7 +89,9 @@ fn a_rollout_that_was_killed_while_its_gate_was_asked_asks_it_again_and_nothing_
 fn an_interrupted_rollout_stops_in_order_and_can_be_resumed() {
     let fleet = Fleet::numbered(2);
     fleet.manifest(&crate::deployment("default", "registry.example.com/web:1"));
-    fleet.sandbox.write("waves.yaml", "waves: [{name: one, clusters: [c00], bake: 60s}, {name: two, rest: true}]\n");
+    fleet
+        .sandbox
+        .write("waves.yaml", "waves: [{name: one, clusters: [c00], bake: 60s}, {name: two, rest: true}]\n");
     let call = fleet.deployer().args(["--waves", "waves.yaml", "--report", "report.json"]);
     let child = fleet.sandbox.start(&call);
     wait_for(&fleet.sandbox.join("kit-rollout.journal"), "\"done\"");

@@ -26,8 +26,11 @@ struct Fleet {
 impl Fleet {
     /// Clusters of these names without manifests.
     fn new(names: &[String]) -> Self {
-        let timing =
-            Timing { ready_after: Duration::from_millis(20), crash: Duration::from_secs(1), ..Timing::default() };
+        let timing = Timing {
+            ready_after: Duration::from_millis(20),
+            crash: Duration::from_secs(1),
+            ..Timing::default()
+        };
         let options = Options { ports: Ports::Shared, timing, ..Options::named(names.iter()) };
         let simulation = Simulation::start(options).unwrap();
         let sandbox = Sandbox::new();
@@ -72,7 +75,9 @@ impl Fleet {
 }
 
 fn config_map(value: &str) -> String {
-    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: conf, namespace: default}}\ndata: {{a: '{value}'}}\n")
+    format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: conf, namespace: default}}\ndata: {{a: '{value}'}}\n"
+    )
 }
 
 fn deployment(namespace: &str, image: &str) -> String {

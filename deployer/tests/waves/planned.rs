@@ -63,8 +63,10 @@ fn without_a_file_the_waves_are_those_of_the_rendered_clusters() {
     sandbox.write("base-cluster.yaml", "kind: ClusterNamespace\nmetadata: {labels: {company: larkspur}}\nresources:\n  conf: {file: ./conf.yaml}\n");
     sandbox.write("base-var.yaml", "kind: ResourceConfig\n");
     sandbox.write("resources/conf.yaml", config_map("1"));
-    sandbox.write("type/development-var.yaml", "kind: ResourceConfig\nmetadata: {type: development, wave: 1}\n");
-    sandbox.write("type/production-var.yaml", "kind: ResourceConfig\nmetadata: {type: production, wave: 20}\n");
+    sandbox
+        .write("type/development-var.yaml", "kind: ResourceConfig\nmetadata: {type: development, wave: 1}\n");
+    sandbox
+        .write("type/production-var.yaml", "kind: ResourceConfig\nmetadata: {type: production, wave: 20}\n");
     let cluster = |name: &str, kind: &str, more: &str| {
         let text = format!("kind: ClusterNamespace\nmetadata: {{name: {name}, type: {kind}{more}}}\n");
         sandbox.write(format!("clusters/{name}/cluster.yaml"), text);
@@ -96,7 +98,10 @@ fn without_a_file_the_waves_are_those_of_the_rendered_clusters() {
     let at_once = fleet.run(&["--no-waves"]).success();
     assert!(!at_once.stdout.contains("wave"), "{at_once}");
 
-    sandbox.write("clusters/us-1/cluster.yaml", "kind: ClusterNamespace\nmetadata:\n  name: us-1\n  type: production\n  wave: soon\n");
+    sandbox.write(
+        "clusters/us-1/cluster.yaml",
+        "kind: ClusterNamespace\nmetadata:\n  name: us-1\n  type: production\n  wave: soon\n",
+    );
     let refused = sandbox.run(program("deploymentizer").args(["--conf", "kit.yaml"]));
     assert_eq!(refused.exit_code, 2, "{refused}");
     let said = "`metadata.wave` is not a whole number: `soon`";
@@ -110,10 +115,17 @@ fn labels_of_kubeconfigs_make_waves() {
     for (name, region) in [("c00", "us"), ("c01", "eu"), ("c02", "us")] {
         let path = fleet.sandbox.join(format!("configs/{name}.yaml"));
         let text = std::fs::read_to_string(&path).unwrap();
-        let with = text.replacen(&format!("name: {name}"), &format!("name: {name}\n  labels: {{region: {region}}}"), 1);
+        let with = text.replacen(
+            &format!("name: {name}"),
+            &format!("name: {name}\n  labels: {{region: {region}}}"),
+            1,
+        );
         std::fs::write(&path, with).unwrap();
     }
-    fleet.sandbox.write("waves.yaml", "waves: [{name: eu, labels: region=eu}, {name: half, percent: 50}, {name: rest, rest: true}]\n");
+    fleet.sandbox.write(
+        "waves.yaml",
+        "waves: [{name: eu, labels: region=eu}, {name: half, percent: 50}, {name: rest, rest: true}]\n",
+    );
     let json = fleet.run(&["--waves", "waves.yaml", "--dry-run", "--output", "json"]).json();
     let sizes: Vec<_> = json["rollout"]["waves"]
         .as_array()
@@ -145,14 +157,26 @@ fn what_cannot_be_meant_is_refused_before_anything_is_touched() {
         &["wave `one` names a cluster that is not there: `c77`", "no wave takes 1 of the clusters: c01"],
     );
     refused(&["--waves", "none.yaml"], 2, &["cannot read the waves: `none.yaml`"]);
-    refused(&["--waves", "good.yaml", "--until-wave", "rest"], 2, &["names no wave: `rest`", "the waves are: all"]);
+    refused(
+        &["--waves", "good.yaml", "--until-wave", "rest"],
+        2,
+        &["names no wave: `rest`", "the waves are: all"],
+    );
     refused(&["--failure-budget", "many"], 2, &["a budget is a count such as `3` or a share such as `5%`"]);
     refused(&["--bake", "soon"], 2, &["`--bake` cannot be read", "`soon`"]);
     refused(&["--no-waves", "--resume"], 2, &["`--no-waves` and `--resume` contradict each other"]);
-    refused(&["--waves", "good.yaml", "--available-enabled", "false"], 2, &["waves need to know whether a cluster is ready"]);
+    refused(
+        &["--waves", "good.yaml", "--available-enabled", "false"],
+        2,
+        &["waves need to know whether a cluster is ready"],
+    );
     refused(&["--waves", "good.yaml", "--resume"], 2, &["there is nothing to resume", "kit-rollout.journal"]);
     refused(&["--waves", "good.yaml", "--resume", "--dry-run"], 2, &["there is nothing to resume"]);
-    refused(&["--journal", "manifest-like.yaml"], 2, &["manifest-like.yaml:1: not a journal entry", "give another file"]);
+    refused(
+        &["--journal", "manifest-like.yaml"],
+        2,
+        &["manifest-like.yaml:1: not a journal entry", "give another file"],
+    );
     assert_eq!(fleet.sandbox.read("manifest-like.yaml"), config_map("x"), "a file that is no journal stays");
     assert_eq!(fleet.requests("c00") + fleet.requests("c01"), 0);
 }
@@ -175,7 +199,10 @@ fn a_journal_of_another_rollout_is_refused_and_begun_anew_it_is_kept() {
         ),
         "{refused}"
     );
-    assert!(refused.stderr.contains("begun with other options: `force=false`, now `force=true`"), "{refused}");
+    assert!(
+        refused.stderr.contains("begun with other options: `force=false`, now `force=true`"),
+        "{refused}"
+    );
     fleet.sandbox.write("other.yaml", "waves: [{name: one, clusters: [c01]}, {name: two, rest: true}]\n");
     fleet.manifest(&config_map("1"));
     let refused = fleet.run(&["--waves", "other.yaml", "--resume"]);
@@ -198,7 +225,10 @@ fn an_approval_stands_between_two_runs() {
     let args = ["--waves", "waves.yaml", "--journal", "j", "--output", "json"];
     let first = fleet.run(&[&args[..], &["--until-wave", "canary"]].concat()).success().json();
     assert_eq!(first["clusters"].as_array().unwrap().len(), 1, "it is about the canary only");
-    assert_eq!(first["rollout"]["next"], json!(["the next wave begins with `--resume --journal j` and the same flags"]));
+    assert_eq!(
+        first["rollout"]["next"],
+        json!(["the next wave begins with `--resume --journal j` and the same flags"])
+    );
     assert_eq!(fleet.requests("c01"), 0);
     let dry = fleet.run(&[&args[..], &["--resume", "--dry-run"]].concat()).success().json();
     assert_eq!(dry["clusters"].as_array().unwrap().len(), 2, "what a resume would do");
@@ -212,12 +242,18 @@ fn an_approval_stands_between_two_runs() {
 fn two_rollouts_never_share_a_journal() {
     let fleet = Fleet::numbered(1);
     fleet.manifest(&config_map("1"));
-    fleet.sandbox.write("waves.yaml", "waves: [{name: all, rest: true, gate: {exec: [sh, -c, 'echo x > asked; sleep 60']}}]\n");
+    fleet.sandbox.write(
+        "waves.yaml",
+        "waves: [{name: all, rest: true, gate: {exec: [sh, -c, 'echo x > asked; sleep 60']}}]\n",
+    );
     let mut first = fleet.sandbox.start(&fleet.deployer().args(["--waves", "waves.yaml"]));
     crate::wait_for(&fleet.sandbox.join("asked"), "x");
     let second = fleet.run(&["--waves", "waves.yaml", "--resume"]);
     assert_eq!(second.exit_code, 5, "{second}");
-    assert!(second.stderr.contains("another deployer is writing this journal: `kit-rollout.journal`"), "{second}");
+    assert!(
+        second.stderr.contains("another deployer is writing this journal: `kit-rollout.journal`"),
+        "{second}"
+    );
     first.kill().unwrap();
     first.wait().unwrap();
 }

@@ -49,7 +49,10 @@ fn succeeds(output: &Output) {
 
 fn break_one(fleet: &Fleet) {
     let refused = simcluster::Action::Status { code: 403, retry_after: None, message: None };
-    let fault = simcluster::Fault { verbs: vec!["apply".into(), "patch".into()], ..simcluster::Fault::every(refused) };
+    let fault = simcluster::Fault {
+        verbs: vec!["apply".into(), "patch".into()],
+        ..simcluster::Fault::every(refused)
+    };
     fleet.simulation.set_faults("c02", vec![fault], 1);
 }
 
@@ -62,7 +65,11 @@ fn is_complete(fleet: &Fleet, journal: &str) {
 }
 
 fn merged(fleet: &Fleet) {
-    assert!(fleet.sandbox.read("all.html").contains("4 clusters: 4 done"), "{}", fleet.sandbox.read("all.html"));
+    assert!(
+        fleet.sandbox.read("all.html").contains("4 clusters: 4 done"),
+        "{}",
+        fleet.sandbox.read("all.html")
+    );
 }
 
 #[test]
@@ -80,7 +87,10 @@ fn the_plain_shell() {
     let output = shell(&fleet, &recipes[0], &commit);
     assert_eq!(output.status.code(), Some(4), "nobody has repaired it: {output:?}");
     repair(&fleet);
-    let resume = format!("{}deployer --sha abc --resume", "export CONFIGS=kubeconfigs MANIFESTS_DIR=generated KIT_WAVES=waves.yaml; ");
+    let resume = format!(
+        "{}deployer --sha abc --resume",
+        "export CONFIGS=kubeconfigs MANIFESTS_DIR=generated KIT_WAVES=waves.yaml; "
+    );
     succeeds(&shell(&fleet, &resume, &commit));
     is_complete(&fleet, "kit-rollout.journal");
     succeeds(&shell(&fleet, &recipes[1], &commit));
@@ -142,7 +152,8 @@ fn gitlab_ci() {
     let recipes = blocks("GitLab CI", "yaml");
     let fleet = checkout();
     let script = |job: &Value| {
-        let lines: Vec<&str> = job["script"].as_sequence().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+        let lines: Vec<&str> =
+            job["script"].as_sequence().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
         lines.join("\n")
     };
     let pipeline: Value = serde_yaml::from_str(&recipes[0]).unwrap();

@@ -12,7 +12,11 @@ fn the_jobs_of_a_matrix_do_every_cluster_once_and_their_reports_become_one() {
     let fleet = Fleet::numbered(12);
     fleet.manifest(&config_map("1"));
     let refused = Action::Status { code: 403, retry_after: None, message: None };
-    fleet.simulation.set_faults("c05", vec![Fault { verbs: vec!["apply".into(), "patch".into()], ..Fault::every(refused) }], 1);
+    fleet.simulation.set_faults(
+        "c05",
+        vec![Fault { verbs: vec!["apply".into(), "patch".into()], ..Fault::every(refused) }],
+        1,
+    );
     let mut seen = BTreeSet::new();
     for shard in 1..=3 {
         let report = format!("reports/{shard}.json");
@@ -27,7 +31,8 @@ fn the_jobs_of_a_matrix_do_every_cluster_once_and_their_reports_become_one() {
     assert_eq!(seen.len(), 12);
 
     let forms = ["--report", "all.json,all.xml,all.md,all.html"];
-    let merged = fleet.sandbox.run(testkit::program("deployer").args(["report", "merge", "reports"]).args(forms));
+    let merged =
+        fleet.sandbox.run(testkit::program("deployer").args(["report", "merge", "reports"]).args(forms));
     assert_eq!(merged.exit_code, 4, "{merged}");
     assert_eq!(merged.stdout.lines().filter(|line| line.starts_with('c')).count(), 12 + 1, "{merged}");
     assert!(merged.stdout.contains("\nc05: ConfigMap/default/conf failed"), "{merged}");
@@ -39,9 +44,15 @@ fn the_jobs_of_a_matrix_do_every_cluster_once_and_their_reports_become_one() {
     ] {
         assert!(fleet.sandbox.read(file).contains(says), "{file}");
     }
-    let json = fleet.sandbox.run(
-        testkit::program("deployer").args(["report", "merge", "reports/1.json", "reports/2.json", "reports/3.json", "--output", "json"]),
-    );
+    let json = fleet.sandbox.run(testkit::program("deployer").args([
+        "report",
+        "merge",
+        "reports/1.json",
+        "reports/2.json",
+        "reports/3.json",
+        "--output",
+        "json",
+    ]));
     assert_eq!(json.stdout, fleet.sandbox.read("all.json"));
     let schema = include_str!("../../../crates/cli/schema/report.v1.json");
     let schema = jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap();
@@ -53,9 +64,8 @@ fn a_job_that_left_no_report_is_missed() {
     let fleet = Fleet::numbered(4);
     fleet.manifest(&config_map("1"));
     fleet.run(&["--shard", "2/2", "--report", "reports/2.json", "--dry-run"]).success();
-    let merge = |args: &[&str]| {
-        fleet.sandbox.run(testkit::program("deployer").args(["report", "merge"]).args(args))
-    };
+    let merge =
+        |args: &[&str]| fleet.sandbox.run(testkit::program("deployer").args(["report", "merge"]).args(args));
     let answer = merge(&["reports"]);
     assert_eq!(answer.exit_code, 2, "{answer}");
     assert!(answer.stderr.contains("a shard is missing: `1/2`"), "{answer}");
@@ -75,7 +85,11 @@ fn a_shard_without_clusters_is_done() {
     fleet.manifest(&config_map("1"));
     let answers: Vec<_> = (1..=8).map(|n| fleet.run(&["--shard", &format!("{n}/8"), "--dry-run"])).collect();
     assert!(answers.iter().all(|answer| answer.exit_code == 0));
-    assert!(answers.iter().any(|answer| answer.stderr.contains("no cluster is in this shard")), "{}", answers[0]);
+    assert!(
+        answers.iter().any(|answer| answer.stderr.contains("no cluster is in this shard")),
+        "{}",
+        answers[0]
+    );
 }
 
 #[test]
@@ -86,7 +100,10 @@ fn waves_are_not_sharded() {
     for args in [["--waves", "waves.yaml"], ["--failure-budget", "5%"], ["--journal", "j"]] {
         let refused = fleet.run(&[&args[..], &["--shard", "1/2"]].concat());
         assert_eq!(refused.exit_code, 2, "{refused}");
-        assert!(refused.stderr.contains(&format!("`--shard` cannot be combined with waves ({})", args[0])), "{refused}");
+        assert!(
+            refused.stderr.contains(&format!("`--shard` cannot be combined with waves ({})", args[0])),
+            "{refused}"
+        );
     }
     for bad in ["3/2", "0/2", "x"] {
         let refused = fleet.run(&["--shard", bad]);

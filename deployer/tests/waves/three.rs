@@ -113,10 +113,12 @@ fn a_wave_that_does_not_get_ready_stops_and_is_resumed_after_the_repair() {
         stage.namespace
     );
     stage.sandbox.write("repair/eu-2/secret.yaml", secret);
-    let repair = program("deployer")
-        .arg("--configs")
-        .arg(stage.clusters.configs())
-        .args(["--manifests-dir", "repair", "--cluster", "eu-2"]);
+    let repair = program("deployer").arg("--configs").arg(stage.clusters.configs()).args([
+        "--manifests-dir",
+        "repair",
+        "--cluster",
+        "eu-2",
+    ]);
     let repair = stage.sandbox.run(repair);
     assert_eq!(repair.exit_code, 0, "{repair}");
     let resumed = stage.sandbox.run(stage.deployer().args(args).arg("--resume"));
@@ -127,16 +129,24 @@ fn a_wave_that_does_not_get_ready_stops_and_is_resumed_after_the_repair() {
 fn what_becomes_unready_while_its_wave_bakes_stops_the_rollout() {
     let stage = Stage::new();
     NAMES.iter().for_each(|name| stage.web(name, "registry.example.com/web:1"));
-    stage.sandbox.write("waves.yaml", "waves: [{name: canary, clusters: [eu-1], bake: 20s}, {name: rest, rest: true}]\n");
+    stage.sandbox.write(
+        "waves.yaml",
+        "waves: [{name: canary, clusters: [eu-1], bake: 20s}, {name: rest, rest: true}]\n",
+    );
     let rollout = stage.sandbox.start(&stage.deployer().args(["--waves", "waves.yaml", "--output", "json"]));
     crate::wait_for(&stage.sandbox.join("kit-rollout.journal"), "\"done\"");
     // Somebody breaks it meanwhile.
-    let broken = deployment(&stage.namespace, "registry.example.com/web:bad").replace("replicas: 1", "replicas: 2");
+    let broken =
+        deployment(&stage.namespace, "registry.example.com/web:bad").replace("replicas: 1", "replicas: 2");
     stage.sandbox.write("broken/eu-1/web.yaml", broken);
-    let breaking = program("deployer")
-        .arg("--configs")
-        .arg(stage.clusters.configs())
-        .args(["--manifests-dir", "broken", "--cluster", "eu-1", "--available-enabled", "false"]);
+    let breaking = program("deployer").arg("--configs").arg(stage.clusters.configs()).args([
+        "--manifests-dir",
+        "broken",
+        "--cluster",
+        "eu-1",
+        "--available-enabled",
+        "false",
+    ]);
     stage.sandbox.run(breaking).success();
     let output = rollout.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));

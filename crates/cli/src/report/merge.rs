@@ -154,8 +154,9 @@ fn shards(reports: &[(String, Report)]) -> Vec<MergeError> {
     let counts: BTreeSet<u32> =
         seen.keys().filter_map(|shard| shard.split_once('/')?.1.parse().ok()).collect();
     for count in counts {
-        let missing =
-            (1..=count).map(|index| format!("{index}/{count}")).filter(|shard| !seen.contains_key(shard.as_str()));
+        let missing = (1..=count)
+            .map(|index| format!("{index}/{count}"))
+            .filter(|shard| !seen.contains_key(shard.as_str()));
         errors.extend(missing.map(|shard| MergeError::Missing { shard }));
     }
     errors
@@ -283,10 +284,8 @@ mod tests {
 
     #[test]
     fn a_shard_without_clusters_is_part_of_the_whole() {
-        let reports = vec![
-            shard("1/2", 0, 0, Vec::new()),
-            shard("2/2", 0, 0, vec![cluster("a", ClusterState::Done)]),
-        ];
+        let reports =
+            vec![shard("1/2", 0, 0, Vec::new()), shard("2/2", 0, 0, vec![cluster("a", ClusterState::Done)])];
         assert_eq!(merge(reports).unwrap().exit_code, 0);
     }
 }

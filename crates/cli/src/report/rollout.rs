@@ -173,8 +173,7 @@ impl RolloutReport {
 #[must_use]
 pub fn waves(report: &Report) -> String {
     let Some(rollout) = &report.rollout else { return String::new() };
-    let width =
-        |of: fn(&WaveReport) -> usize| rollout.waves.iter().map(of).max().unwrap_or(0);
+    let width = |of: fn(&WaveReport) -> usize| rollout.waves.iter().map(of).max().unwrap_or(0);
     let name = width(|wave| wave.name.chars().count());
     let state = width(|wave| wave.state.word().len());
     let mut text = String::new();

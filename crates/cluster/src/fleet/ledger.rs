@@ -162,8 +162,7 @@ mod tests {
     #[test]
     fn a_wave_may_bear_less_than_the_fleet() {
         let rollout = rollout(Budget::Percent(5));
-        let (count, breach) =
-            stops(&mut Ledger::new(&rollout), &rollout.waves[0], Verdict::Failed).unwrap();
+        let (count, breach) = stops(&mut Ledger::new(&rollout), &rollout.waves[0], Verdict::Failed).unwrap();
         assert_eq!(
             (count, breach.to_string().as_str()),
             (1, "1 of 2 clusters of wave `canary` failed, its failure budget is 0")

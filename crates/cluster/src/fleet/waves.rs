@@ -301,8 +301,7 @@ impl WavesFile {
                 None
             })
         };
-        let (budget, unreachable) =
-            (budget("budget", raw.budget), budget("unreachable", raw.unreachable));
+        let (budget, unreachable) = (budget("budget", raw.budget), budget("unreachable", raw.unreachable));
         let bake = raw.bake.as_deref().map(|text| duration("bake", text)).transpose();
         let bake = bake.unwrap_or_else(|message| {
             problems.push(invalid(message));
@@ -481,7 +480,8 @@ impl Gate {
         let host = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
         match host {
             Some(host) if host.contains('@') => {
-                Err("`gate.http` carries no credentials: name their variable with `tokenEnv: NAME`".to_owned())
+                Err("`gate.http` carries no credentials: name their variable with `tokenEnv: NAME`"
+                    .to_owned())
             }
             Some(host) if !host.is_empty() && !url.contains(char::is_whitespace) => Ok(()),
             _ => Err("`gate.http` is an http or https address".to_owned()),

@@ -103,7 +103,9 @@ fn a_foreign_file_is_not_overwritten_unless_adopted() {
 fn what_a_filter_left_out_is_not_removed() {
     let dir = tempfile::tempdir().unwrap();
     write_all(dir.path(), vec![file("a.yaml", "a"), file("b.yaml", "b")]);
-    let only_a = plan(dir.path(), &eu(), Placement::default(), Vec::new(), &|resource| resource == "a", CLEAN).unwrap();
+    let only_a =
+        plan(dir.path(), &eu(), Placement::default(), Vec::new(), &|resource| resource == "a", CLEAN)
+            .unwrap();
     assert_eq!(only_a.removed, ["a.yaml"]);
     assert!(only_a.index.files.contains_key("b.yaml"));
     let unclean = Policy { clean: false, adopt: false };
@@ -156,7 +158,8 @@ fn a_link_in_place_of_a_folder_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(elsewhere.path(), dir.path().join("eu")).unwrap();
-    let refused = plan(dir.path(), &eu(), Placement::default(), vec![file("a.yaml", "a")], &|_| true, CLEAN).unwrap_err();
+    let refused = plan(dir.path(), &eu(), Placement::default(), vec![file("a.yaml", "a")], &|_| true, CLEAN)
+        .unwrap_err();
     assert!(matches!(refused, TreeError::NotAFolder { .. }), "{refused}");
 }
 
