@@ -126,7 +126,13 @@ fn compare(old: &Renderer, new: &Renderer, selection: &Selection) -> (Outcome, V
     };
     let mut groups = Groups::default();
     let none =
-        || Rendered { cluster: "".into(), files: Vec::new(), warnings: Vec::new(), failed: BTreeSet::new() };
+        || Rendered {
+            cluster: "".into(),
+            placement: manifest::index::Placement::default(),
+            files: Vec::new(),
+            warnings: Vec::new(),
+            failed: BTreeSet::new(),
+        };
     for (name, pair) in touched.into_iter().zip(pairs) {
         match pair {
             (Ok(before), Ok(after)) => {
