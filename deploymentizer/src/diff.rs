@@ -125,14 +125,13 @@ fn compare(old: &Renderer, new: &Renderer, selection: &Selection) -> (Outcome, V
         touched.par_iter().map(one).collect::<Vec<_>>()
     };
     let mut groups = Groups::default();
-    let none =
-        || Rendered {
-            cluster: "".into(),
-            placement: manifest::index::Placement::default(),
-            files: Vec::new(),
-            warnings: Vec::new(),
-            failed: BTreeSet::new(),
-        };
+    let none = || Rendered {
+        cluster: "".into(),
+        placement: manifest::index::Placement::default(),
+        files: Vec::new(),
+        warnings: Vec::new(),
+        failed: BTreeSet::new(),
+    };
     for (name, pair) in touched.into_iter().zip(pairs) {
         match pair {
             (Ok(before), Ok(after)) => {
