@@ -126,10 +126,11 @@ fn the_format_follows_from_the_name_and_the_file_is_written_whole() {
 #[test]
 fn waves_are_told_in_every_form() {
     let report = sample::in_waves();
-    insta::assert_snapshot!("waves_text", format!("{}{}", waves(&report), table(&report)));
+    let text = format!("{}{}", waves(&report), table(&report));
+    assert!(text.contains("stopped in wave `europe`: 1 of 6 clusters"), "{text}");
+    assert!(text.contains("quarantined") && text.contains("done before"), "{text}");
     let markdown = markdown(&report, SUMMARY_LIMIT);
-    let start = markdown.find("### Failures").unwrap();
-    insta::assert_snapshot!("waves_markdown", &markdown[..start]);
+    assert!(markdown.contains("| europe | stopped |"), "{markdown}");
     assert!(markdown.contains("| ap-1 | asia | **quarantined** |"), "{markdown}");
     let xml = junit(&report);
     assert!(xml.contains("<property name=\"wave\" value=\"europe\"/>"), "{xml}");

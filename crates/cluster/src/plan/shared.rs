@@ -70,7 +70,7 @@ mod tests {
         let change = |name: &str| {
             let value = serde_json::json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}});
             let object = manifest::object::reference(&value);
-            SharedChange::new(ObjectChange { object, action: "create", changes: Vec::new() })
+            SharedChange::new(ObjectChange { object, action: "create", because: None, changes: Vec::new() })
         };
         let shared = SharedChanges::default();
         let (mut one, mut two) = ([change("a"), change("b")], [change("b"), change("c")]);
