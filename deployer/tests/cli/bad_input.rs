@@ -1,6 +1,6 @@
 //! Input that cannot be deployed: found before anything is touched, all of it at once, code 2.
 
-use testkit::{Answer, Sandbox, program};
+use testkit::{Answer, Clusters, Sandbox, fresh_name, program};
 
 const CONFIG_MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
 
@@ -124,5 +124,35 @@ fn clusters_lists_what_the_kubeconfigs_name_without_connecting() {
     sandbox.write("configs/eu-2.yaml", kubeconfig("eu-2"));
     let answer =
         sandbox.run(program("deployer").args(["clusters", "-c", "configs/*.yaml", "-m", "manifests"]));
+    crate::assert_answer!(answer);
+}
+
+#[test]
+fn an_unknown_kind_and_a_namespace_that_is_not_there_fail_alone_and_say_what_to_do() {
+    let namespace = fresh_name("astray");
+    let mut clusters = Clusters::start(&["eu-1"]);
+    clusters.remove_namespace_at_end("eu-1", &namespace);
+    let sandbox = Sandbox::new();
+    let write = |file: &str, text: &str| {
+        sandbox.write(format!("manifests/eu-1/{file}"), text.replace("NS", &namespace));
+    };
+    write("ns.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: NS}\n");
+    write(
+        "conf.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf, namespace: NS}\ndata: {a: \"1\"}\n",
+    );
+    write(
+        "widget.yaml",
+        "apiVersion: acme.example.com/v1\nkind: Widget\nmetadata: {name: w, namespace: NS}\n",
+    );
+    write(
+        "old.yaml",
+        "apiVersion: extensions/v1beta1\nkind: Deployment\nmetadata: {name: o, namespace: NS}\n",
+    );
+    write("astray.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: not-NS}\n");
+    let call = program("deployer")
+        .args(["--quiet", "--manifests-dir", "manifests", "--configs"])
+        .arg(clusters.configs());
+    let answer = sandbox.run(call).to_string().replace(&namespace, "NS");
     crate::assert_answer!(answer);
 }
