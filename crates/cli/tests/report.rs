@@ -140,7 +140,7 @@ fn waves_are_told_in_every_form() {
     path.to_str().unwrap().parse::<ReportFile>().unwrap().write(&report).unwrap();
     let html = std::fs::read_to_string(path).unwrap();
     assert!(html.contains("<details id=\"waves\" open>"), "{html}");
-    assert!(html.contains("stopped in wave `europe`"), "{html}");
+    assert!(html.contains("stopped in wave <code>europe</code>"), "{html}");
 }
 
 #[test]

@@ -71,13 +71,14 @@ impl Turn<'_> {
                 Err(NoLease::Held(trouble)) => report.refuse(trouble),
                 Err(NoLease::Stopped) => report.outcome.state = ClusterState::NotStarted,
                 Err(NoLease::Forbidden(error)) if set.guard.is_none() => {
-                    let text = format!("without a lease nothing keeps other deployers away: {error}");
+                    let said = self.run.mask.text(&error.to_string());
+                    let text = format!("without a lease nothing keeps other deployers away: {said}");
                     self.connection.events().emit(Happening::Warning { object: None, text });
                     return Ok((early, None));
                 }
                 Err(NoLease::Forbidden(error)) => report.fail(
                     Trouble::new("the lease may not be taken, and a guarded deploy needs it")
-                        .because(error.to_string())
+                        .because(self.run.mask.text(&error.to_string()))
                         .hint(format!("kubectl auth can-i create leases.coordination.k8s.io -n {namespace}")),
                 ),
                 Err(NoLease::NoNamespace) if early.is_empty() => {
@@ -100,7 +101,8 @@ impl Turn<'_> {
                 }
                 Err(NoLease::NoNamespace) => report.fail(no_namespace(namespace)),
                 Err(NoLease::Call(error)) => {
-                    report.fail(Trouble::new("the lease cannot be taken").because(error.to_string()));
+                    let said = self.run.mask.text(&error.to_string());
+                    report.fail(Trouble::new("the lease cannot be taken").because(said));
                 }
             }
             return Err(());
@@ -140,8 +142,10 @@ impl Turn<'_> {
         let kept = history::keep(self.connection, &set.name, &set.namespace, last.revision, &parts).await;
         if let Err(error) = kept {
             last.parts = 0;
+            // Admission plugins like to quote what they refuse.
+            let said = self.run.mask.text(&error.to_string());
             let text =
-                format!("this deploy cannot be brought back later, its manifests were not kept: {error}");
+                format!("this deploy cannot be brought back later, its manifests were not kept: {said}");
             self.connection.events().emit(Happening::Warning { object: None, text });
         }
         surplus
@@ -159,7 +163,8 @@ impl Turn<'_> {
                 Ok(()) => return Some((plan, next)),
                 Err(WriteError::Moved) => {}
                 Err(WriteError::Call(error)) => {
-                    report.fail(cannot_write(set, &error));
+                    let said = self.run.mask.text(&error.to_string());
+                    report.fail(cannot_write(set, &error, said));
                     return None;
                 }
             }
@@ -231,7 +236,7 @@ impl Turn<'_> {
         let because = match written {
             Ok(()) => return,
             Err(WriteError::Moved) => "somebody else has written it".to_owned(),
-            Err(WriteError::Call(error)) => error.to_string(),
+            Err(WriteError::Call(error)) => self.run.mask.text(&error.to_string()),
         };
         let text = format!("the inventory does not say how this deploy ended: {because}");
         self.connection.events().emit(Happening::Warning { object: None, text });
@@ -243,9 +248,9 @@ fn no_namespace(namespace: &str) -> Trouble {
         .hint("name one that does with `--inventory-namespace`, or put the Namespace among the manifests")
 }
 
-fn cannot_write(set: &SetPlan, error: &CallError) -> Trouble {
-    let trouble = Trouble::new("the inventory cannot be written, so that nothing else was written")
-        .because(error.to_string());
+fn cannot_write(set: &SetPlan, error: &CallError, said: String) -> Trouble {
+    let trouble =
+        Trouble::new("the inventory cannot be written, so that nothing else was written").because(said);
     match error.is(403) {
         true => trouble.hint(format!("kubectl auth can-i update {} -n {}", CONFIG_MAP.plural, set.namespace)),
         false => trouble,

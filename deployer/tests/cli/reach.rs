@@ -167,8 +167,8 @@ fn servers_without_aggregated_discovery_are_asked_group_by_group() {
     assert_eq!(answer.json()["clusters"][0]["counts"]["created"], 2, "{answer}");
     let answer = deploy(&sandbox, &[]).success();
     assert_eq!(answer.json()["clusters"][0]["counts"]["unchanged"], 2, "{answer}");
-    // The groups, the one that is used, a list of each kind.
-    assert_eq!(answer.json()["clusters"][0]["requests"], 4, "{answer}");
+    // The groups, the one that is used, the inventory, a list of each kind.
+    assert_eq!(answer.json()["clusters"][0]["requests"], 5, "{answer}");
 }
 
 #[test]

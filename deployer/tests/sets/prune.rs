@@ -215,16 +215,25 @@ fn filters_delete_nothing_that_they_did_not_consider() {
     let (code, report) = stage.report(&["--prune", "--selector", "app=x"]);
     assert_eq!(code, 0);
     assert_eq!(with_result(&report, "deleted"), ["ConfigMap/b"], "{report:#}");
-    // `a` is there, and left out: not considered is not absent.
-    let (_, report) = stage.report(&["--prune", "--selector", "app=w"]);
-    assert_eq!(with_result(&report, "deleted"), ["ConfigMap/c"], "{report:#}");
-    stage.config("z", "x: '1'");
+    // A filter that takes none of the manifests is a mistake, or a folder that is suddenly empty: nothing goes.
+    assert_eq!(stage.report(&["--prune", "--selector", "app=w"]).0, 2);
+    for name in ["y", "z"] {
+        let labels = "labels: {resource: cart}";
+        stage.write(
+            &format!("{name}.yaml"),
+            &format!(
+                "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: NS, {labels}}}\n"
+            ),
+        );
+    }
     stage.deploy(&["--resource", "cart"]).success();
-    stage.remove("a.yaml");
-    let (_, report) = stage.report(&["--prune", "--resource", "shop"]);
-    assert_eq!(report["counts"]["deleted"], 0, "{report:#}");
+    stage.remove("y.yaml");
+    assert_eq!(stage.report(&["--prune", "--resource", "shop"]).0, 2);
+    // `c` is not of this resource: not considered is not absent.
     let (_, report) = stage.report(&["--prune", "--resource", "cart"]);
-    assert_eq!(with_result(&report, "deleted"), ["ConfigMap/a"], "{report:#}");
+    assert_eq!(with_result(&report, "deleted"), ["ConfigMap/y"], "{report:#}");
+    let (_, report) = stage.report(&["--prune"]);
+    assert_eq!(with_result(&report, "deleted"), ["ConfigMap/c"], "{report:#}");
 }
 
 #[test]
