@@ -103,7 +103,7 @@ fn without_a_file_the_waves_are_those_of_the_rendered_clusters() {
         "kind: ClusterNamespace\nmetadata:\n  name: us-1\n  type: production\n  wave: soon\n",
     );
     let refused = sandbox.run(program("deploymentizer").args(["--conf", "kit.yaml"]));
-    assert_eq!(refused.exit_code, 2, "{refused}");
+    assert_eq!(refused.exit_code, 4, "{refused}");
     let said = "`metadata.wave` is not a whole number: `soon`";
     assert!(refused.stderr.contains(said) && refused.stderr.contains("cluster.yaml:5"), "{refused}");
 }
