@@ -217,7 +217,7 @@ fn filters_delete_nothing_that_they_did_not_consider() {
     assert_eq!(with_result(&report, "deleted"), ["ConfigMap/b"], "{report:#}");
     // A filter that takes none of the manifests is a mistake, or a folder that is suddenly empty: nothing goes.
     assert_eq!(stage.report(&["--prune", "--selector", "app=w"]).0, 2);
-    for name in ["y", "z"] {
+    for name in ["p", "q"] {
         let labels = "labels: {resource: cart}";
         stage.write(
             &format!("{name}.yaml"),
@@ -227,11 +227,11 @@ fn filters_delete_nothing_that_they_did_not_consider() {
         );
     }
     stage.deploy(&["--resource", "cart"]).success();
-    stage.remove("y.yaml");
+    stage.remove("p.yaml");
     assert_eq!(stage.report(&["--prune", "--resource", "shop"]).0, 2);
     // `c` is not of this resource: not considered is not absent.
     let (_, report) = stage.report(&["--prune", "--resource", "cart"]);
-    assert_eq!(with_result(&report, "deleted"), ["ConfigMap/y"], "{report:#}");
+    assert_eq!(with_result(&report, "deleted"), ["ConfigMap/p"], "{report:#}");
     let (_, report) = stage.report(&["--prune"]);
     assert_eq!(with_result(&report, "deleted"), ["ConfigMap/c"], "{report:#}");
 }
