@@ -133,7 +133,7 @@ async fn http(
         None => None,
         Some(name) => match std::env::var(name).ok().filter(|value| !value.trim().is_empty()) {
             Some(token) => {
-                mask.learn_values([token.trim()].into_iter());
+                mask.learn_values([token.trim()]);
                 Some(token.trim().to_owned())
             }
             None => return Err(format!("its gate needs a token, and the variable is not set: `{name}`")),

@@ -50,10 +50,8 @@ impl Acted {
     /// The exit code, given what the clusters alone would make it: a rollout that stopped is never done.
     pub(crate) fn exit(&self, of_clusters: Exit) -> Exit {
         let stopped = self.progress.as_ref().is_some_and(|(_, driven)| driven.stopped.is_some());
-        match of_clusters {
-            Exit::Done | Exit::Changes if stopped => Exit::Failed,
-            exit => exit,
-        }
+        let fine = matches!(of_clusters, Exit::Done | Exit::Changes);
+        if stopped && fine { Exit::Failed } else { of_clusters }
     }
 
     /// Says of each cluster of the report what the rollout knows of it.

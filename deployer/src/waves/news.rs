@@ -21,6 +21,7 @@ pub(crate) struct News {
 /// What happened.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+#[allow(clippy::enum_variant_names, reason = "the names are those of the events: `wave-started`")]
 pub(crate) enum Turn {
     /// Its turn has come.
     WaveStarted {

@@ -98,6 +98,7 @@ fn the_plain_shell() {
 }
 
 /// The jobs of a workflow in their order, each as its shell lines, once for each value of its matrix.
+#[allow(clippy::type_complexity, reason = "the environment, and the jobs with their commands")]
 fn github(recipe: &str) -> (BTreeMap<String, String>, Vec<(String, Vec<String>)>) {
     let workflow: Value = serde_yaml::from_str(recipe).unwrap();
     let mut jobs = Vec::new();
