@@ -1,5 +1,5 @@
-//! What goes: objects of the set that the deploy does not have any more. Decided here, over plain data; [`crate::planning`] reads,
-//! [`crate::applying`] deletes.
+//! What goes: objects of the set that the deploy does not have any more. Decided here, over plain data; `planning` reads,
+//! `applying` deletes.
 
 use std::collections::BTreeSet;
 use std::fmt;

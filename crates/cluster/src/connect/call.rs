@@ -72,7 +72,7 @@ pub struct Call {
     pub again_on_conflict: bool,
     /// Longer than [`super::ConnectOptions::request_timeout`], where needed.
     pub timeout: Option<Duration>,
-    /// Whether a write waits outside once the fence is closed: see [`Connection::fence`].
+    /// Whether a write waits outside once the fence is closed: see `Connection::fence`.
     pub fenced: bool,
 }
 
