@@ -94,6 +94,7 @@ pub(crate) fn options(args: &Args, environment: Environment) -> Options {
             fast_rollback: args.fast_rollback,
         },
         strict: args.strict,
+        provenance: args.provenance,
         environment,
     }
 }
@@ -204,6 +205,7 @@ fn plan<'a>(renderer: &Renderer, rendered: &'a Rendered, policy: Policy) -> Resu
         resource: &file.resource,
         source: &file.rooted_source,
         secret_lines: &file.secret_lines,
+        lines: &file.lines,
         digest: &file.digest,
     });
     let cluster: ClusterName =

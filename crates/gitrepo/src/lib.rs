@@ -53,6 +53,7 @@ pub mod edit;
 pub mod environment;
 mod fault;
 mod follow;
+pub mod history;
 mod local;
 mod object;
 mod outcome;

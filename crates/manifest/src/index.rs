@@ -69,6 +69,24 @@ pub struct FileEntry {
     /// Lines, from 1, that hold a value marked secret. Nothing that shows the file may show them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secret_lines: Vec<u32>,
+    /// What made each line; only with `--provenance`.
+    #[serde(default, skip_serializing_if = "Lines::is_empty")]
+    pub lines: Lines,
+}
+
+/// What made the lines of a file, by their number, from 1.
+pub type Lines = BTreeMap<u32, LineOrigin>;
+
+/// What made a line. Places are `file:line`, relative to the folder of kit.yaml; no value is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LineOrigin {
+    /// The line of the template, or of the copied file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Where the values in it are written, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
 }
 
 /// An index that cannot be used.

@@ -16,6 +16,8 @@
 //! ```
 
 pub mod config;
+pub mod field;
+pub mod find;
 pub mod image;
 pub mod image_file;
 pub mod index;

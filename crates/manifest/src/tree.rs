@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::ClusterName;
-use crate::index::{FILE_NAME, FileEntry, Index, IndexError, Placement};
+use crate::index::{FILE_NAME, FileEntry, Index, IndexError, Lines, Placement};
 
 /// How long to wait for another program that writes the same tree.
 const LOCK_PATIENCE: Duration = Duration::from_secs(30);
@@ -81,6 +81,8 @@ pub struct NewFile<'a> {
     pub source: &'a str,
     /// The lines that hold secrets.
     pub secret_lines: &'a [u32],
+    /// What made each line, if that is recorded.
+    pub lines: &'a Lines,
     /// The digest of the bytes; computed when it is first needed, for all folders that share it.
     pub digest: &'a OnceLock<String>,
 }
@@ -267,6 +269,7 @@ pub fn plan<'a>(
             source: file.source.to_owned(),
             digest: file.digest.get_or_init(|| digest(file.bytes)).clone(),
             secret_lines: file.secret_lines.to_vec(),
+            lines: file.lines.clone(),
         };
         plan.index.files.insert(file.name.to_owned(), entry);
     }
@@ -350,9 +353,11 @@ fn mode_of(_: &fs::Metadata) -> u32 {
     0o644
 }
 
+/// What [`FileEntry::digest`] says of these bytes.
+///
 /// The index is made for every file of the fleet on every run, so this has to be cheap.
 #[allow(deprecated, reason = "the successor in std may change its algorithm; this one is named by its type")]
-fn digest(bytes: &[u8]) -> String {
+pub fn digest(bytes: &[u8]) -> String {
     use std::hash::{Hasher as _, SipHasher};
     let mut hasher = SipHasher::new();
     hasher.write(bytes);

@@ -17,6 +17,7 @@ pub mod node;
 mod placement;
 pub mod plan;
 pub mod problem;
+mod provenance;
 pub mod provider;
 pub mod reach;
 pub mod scene;

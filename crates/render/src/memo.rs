@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use manifest::ObjectRef;
+use manifest::index::Lines;
 
 use crate::mustache::{Name, Token};
 use crate::node::Node;
@@ -25,6 +26,7 @@ pub(crate) struct Made {
     pub(crate) mode: Option<u32>,
     pub(crate) objects: Arc<[ObjectRef]>,
     pub(crate) secret_lines: Arc<[u32]>,
+    pub(crate) lines: Arc<Lines>,
     pub(crate) digest: Arc<OnceLock<String>>,
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use globset::GlobMatcher;
 use manifest::ObjectRef;
-use manifest::index::Placement;
+use manifest::index::{Lines, Placement};
 use manifest::yaml::Schema;
 
 use crate::check::{self, Finding};
@@ -30,6 +30,8 @@ pub struct Options {
     pub flags: Flags,
     /// `--strict`: what Mustache finds nowhere is an error.
     pub strict: bool,
+    /// `--provenance`: what made each line is recorded.
+    pub provenance: bool,
     /// The process environment, for external values and providers.
     pub environment: Environment,
 }
@@ -53,6 +55,8 @@ pub struct OutputFile {
     pub objects: Arc<[ObjectRef]>,
     /// The lines, from 1, that hold a secret.
     pub secret_lines: Arc<[u32]>,
+    /// What made each line, with [`Options::provenance`].
+    pub lines: Arc<Lines>,
     /// The digest of the text for the index, computed once for all clusters that share it.
     pub digest: Arc<OnceLock<String>>,
 }
@@ -390,7 +394,11 @@ impl Renderer {
         output: String,
     ) -> Result<Option<OutputFile>, Vec<Problem>> {
         let root = if engine == Engine::Jinja { &rendering.view.extended } else { &rendering.view.root };
-        let signature = self.memo.signature(&self.templates, &self.repository, engine, relative, root);
+        // The same text in another cluster may have come from other places.
+        let signature = match self.options.provenance {
+            true => None,
+            false => self.memo.signature(&self.templates, &self.repository, engine, relative, root),
+        };
         let known = signature.as_ref().and_then(|it| self.memo.get(rendering.name, relative, it));
         let made = match known {
             Some(made) => made,
@@ -411,6 +419,7 @@ impl Renderer {
             rooted_source: self.repository.rooted(&self.repository.folders.resources.join(relative)),
             objects: made.objects,
             secret_lines: made.secret_lines,
+            lines: made.lines,
             digest: made.digest,
         }))
     }
@@ -456,6 +465,10 @@ impl Renderer {
             mode,
             objects: objects.into_iter().map(|object| object.name).collect(),
             secret_lines: rendering.secrets.lines(&text).into(),
+            lines: match self.options.provenance {
+                true => Arc::new(self.lines(engine, relative, rendering.view, &text)),
+                false => Arc::default(),
+            },
             digest: Arc::default(),
             text,
         }))

@@ -2,6 +2,8 @@ use std::path::Path;
 
 use super::*;
 
+static NO_LINES: Lines = Lines::new();
+
 fn file<'a>(name: &'a str, text: &'a str) -> NewFile<'a> {
     let resource = name.split('.').next().unwrap();
     NewFile {
@@ -11,6 +13,7 @@ fn file<'a>(name: &'a str, text: &'a str) -> NewFile<'a> {
         resource,
         source: "t.yaml.j2",
         secret_lines: &[],
+        lines: &NO_LINES,
         digest: Box::leak(Box::default()),
     }
 }
