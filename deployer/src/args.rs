@@ -9,6 +9,8 @@ use cli::report::ReportFile;
 
 use crate::parse;
 use crate::set_args::{GuardArgs, HistoryArgs, RollbackArgs, SetArgs};
+use crate::strategy::ReserveArgs;
+use crate::trace::TraceArgs;
 use crate::waves::args::WaveArgs;
 
 /// Pushes a directory of manifests per cluster to the clusters of a folder of kubeconfigs.
@@ -44,6 +46,9 @@ pub(crate) enum Command {
     Rollback(Box<RollbackArgs>),
     /// Show what kit runs where: image, commit, when, whether it is ready, its pods; with `--manifests-dir` also drift.
     Status(StatusArgs),
+    /// From a live field back to the rendered file, the template line, the value's file and line, the commit that set it and its
+    /// build.
+    Trace(Box<TraceArgs>),
     /// Follow a branch of a git repository and deploy it, again and again; for a pod of a cluster that no CI can reach.
     Sync(Box<SyncArgs>),
     /// Work with the JSON reports of earlier deploys.
@@ -306,6 +311,8 @@ pub(crate) struct DeployArgs {
     #[command(flatten)]
     pub(crate) mark: MarkArgs,
     #[command(flatten)]
+    pub(crate) reserve: ReserveArgs,
+    #[command(flatten)]
     pub(crate) output: OutputArgs,
     #[command(flatten)]
     pub(crate) retired: RetiredArgs,
@@ -457,7 +464,7 @@ pub(crate) struct MarkArgs {
     /// Id of the run: becomes the annotation `deployment.invision/uuid`.
     #[arg(long, env = "UUID", value_name = "ID")]
     pub(crate) uuid: Option<String>,
-    /// Id of the deploy: becomes the label `id`.
+    /// Id of the deploy: becomes the label `id`, and with `fast-rollback` the end of the Deployments' names.
     #[arg(long, alias = "deployId", env = "DEPLOY_ID", value_name = "ID")]
     pub(crate) deploy_id: Option<String>,
     /// How workloads are replaced.
@@ -473,12 +480,15 @@ pub(crate) struct MarkArgs {
 pub(crate) enum Strategy {
     /// In place, as Kubernetes does it; existing Services follow when the new pods run.
     RollingUpdate,
+    /// A Deployment per `--deploy-id`, beside what runs; Services move to it when all of it is available, and can go back.
+    FastRollback,
 }
 
 impl Strategy {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::RollingUpdate => "rolling-update",
+            Self::RollingUpdate => cluster::strategy::ROLLING_UPDATE,
+            Self::FastRollback => cluster::strategy::FAST_ROLLBACK,
         }
     }
 }

@@ -17,8 +17,10 @@ mod run;
 mod set_args;
 mod signals;
 mod status_cmd;
+mod strategy;
 mod sync;
 mod tell;
+mod trace;
 mod waves;
 mod webhook;
 

@@ -8,7 +8,7 @@ use cluster::plan::Mask;
 use cluster::plan::file::{FleetPlan, RolloutPlan, VERSION};
 use cluster::prune::PruneBudget;
 
-use crate::args::DeployArgs;
+use crate::args::{DeployArgs, Strategy};
 
 /// The options that decide what is written. What differs on every deploy (`--sha`, `--uuid`) does not count.
 pub(crate) fn fingerprint(args: &DeployArgs) -> Vec<String> {
@@ -19,6 +19,11 @@ pub(crate) fn fingerprint(args: &DeployArgs) -> Vec<String> {
     prune_kinds.sort();
     vec![
         format!("create-only={}", change.create_only),
+        // With `rolling-update` the id is a label that is never a reason to write.
+        format!(
+            "deploy-id={}",
+            mark.deploy_id.as_deref().filter(|_| mark.strategy == Strategy::FastRollback).unwrap_or_default()
+        ),
         format!("force={}", change.force),
         format!("force-conflicts={}", change.force_conflicts),
         format!("job-history={}", change.job_history),
@@ -27,6 +32,7 @@ pub(crate) fn fingerprint(args: &DeployArgs) -> Vec<String> {
         format!("prune-kinds={}", prune_kinds.join(",")),
         format!("raw={}", change.raw),
         format!("recreate={}", recreate.join(",")),
+        args.reserve.fingerprint(),
         format!("resource={}", args.resource.as_deref().unwrap_or_default()),
         format!("resource-set={}", args.set.resource_set.clone().unwrap_or_default()),
         format!("selector={}", args.selector.as_deref().unwrap_or_default()),

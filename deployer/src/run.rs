@@ -37,8 +37,10 @@ use crate::report::{self, Facts};
 use crate::resource_set;
 use crate::signals::Interrupted;
 use crate::status_cmd::{self, Plans};
+use crate::strategy;
 use crate::sync;
 use crate::tell;
+use crate::trace;
 use crate::waves::{self, Acted};
 use crate::webhook::Webhooks;
 
@@ -54,6 +56,10 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<Exit, Failure> {
             status_cmd::status(&status, connect, printer, async |targets| {
                 compare(&status, &args.deploy, targets).await
             })
+        }
+        Some(Command::Trace(args)) => {
+            let printer = &Printer::new(args.output.format(), args.output.quiet, true);
+            trace::trace(&args, connect_options(&args.reach), printer)
         }
         Some(Command::Sync(args)) => sync::sync(*args),
         Some(Command::History(args)) => history_cmd::history(&args, connect_options(&args.reach)),
@@ -79,6 +85,7 @@ fn deploy(args: &DeployArgs, source: Source, printer: &Printer) -> Result<Exit, 
     for line in args.retired.explanations() {
         printer.warn(&line);
     }
+    strategy::check(args)?;
     let started = (jiff::Timestamp::now(), std::time::Instant::now());
     let (targets, manifests) = match &source {
         Source::Manifests { .. } => load(args)?,
@@ -320,6 +327,7 @@ pub(crate) fn fleet(args: &DeployArgs, manifests: Manifests, options: RolloutOpt
 }
 
 pub(crate) fn rollout_options(args: &DeployArgs) -> Result<RolloutOptions, Failure> {
+    strategy::check(args)?;
     let (change, wait, mark) = (&args.change, &args.wait, &args.mark);
     let approved = match &change.plan {
         Some(path) => Some(Arc::new(planfile::read(path, &planfile::fingerprint(args))?)),
@@ -333,6 +341,7 @@ pub(crate) fn rollout_options(args: &DeployArgs) -> Result<RolloutOptions, Failu
             force: change.force,
             force_conflicts: change.force_conflicts,
             recreate: change.recreate.iter().cloned().collect::<BTreeSet<_>>(),
+            reserves: args.reserve.reserves(),
         },
         marks: Marks {
             raw: change.raw,

@@ -28,10 +28,11 @@ pub(crate) fn changes(outcomes: &[ClusterOutcome]) -> String {
         };
         let _ = writeln!(
             text,
-            "{sign} {} {}  {}",
+            "{sign} {} {}  {}{}",
             change.action,
             change.object,
-            places(clusters, outcomes.len())
+            places(clusters, outcomes.len()),
+            change.because.as_ref().map_or(String::new(), |because| format!("  ({because})"))
         );
         if let Some(because) = &change.because {
             let _ = writeln!(text, "    {because}");

@@ -120,6 +120,16 @@ fn a_ci_command_is_found_behind_what_its_system_puts_before_it() {
 }
 
 #[test]
+fn every_command_of_the_recipes_for_fast_rollback_runs() {
+    run_every_command("docs/fast-rollback.md");
+}
+
+#[test]
+fn every_command_of_the_recipes_for_trace_runs() {
+    run_every_command("docs/trace.md");
+}
+
+#[test]
 fn a_script_is_a_block_marked_sh() {
     let text = "a\n```sh\nls\n```\n```console\n$ no\n```\n```sh\npwd\ntrue\n```\n";
     assert_eq!(scripts(text), [(3, "ls\n".to_owned()), (9, "pwd\ntrue\n".to_owned())]);

@@ -1,14 +1,17 @@
 //! Writing one object: server-side apply, and the few other writes that a deploy needs.
 
 use http::Method;
+use manifest::ObjectRef;
 use serde_json::{Value, json};
 
 use crate::connect::{Call, CallError, Connection, Reply};
 use crate::discovery::Resource;
 use crate::plan::{FIELD_MANAGER, Wanted, migration_patch};
+use crate::strategy::{FULL_REPLICAS, SCALE_MANAGER};
 
 const APPLY: &str = "application/apply-patch+yaml";
 const JSON_PATCH: &str = "application/json-patch+json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
 const JSON: &str = "application/json";
 
 /// Whether a write is one.
@@ -127,4 +130,85 @@ pub(crate) async fn delete(
         Err(error) if error.is(404) || error.is(409) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Gives a Service another selector: `from` must be what it has.
+///
+/// # Errors
+/// The server's refusal, or no answer; 422 if it is another Service, or has another selector by now.
+pub(crate) async fn select(
+    connection: &Connection,
+    what: (&ObjectRef, &Resource),
+    uid: &str,
+    from: &Value,
+    to: &Value,
+) -> Result<(), CallError> {
+    let patch = json!([
+        {"op": "test", "path": "/metadata/uid", "value": uid},
+        {"op": "test", "path": "/spec/selector", "value": from},
+        {"op": "replace", "path": "/spec/selector", "value": to},
+    ]);
+    match patch_object(connection, what, ("select pods of", FIELD_MANAGER), JSON_PATCH, &patch).await {
+        // What a retry finds whose first try got through before its connection broke.
+        Err(error) if error.is(422) => {
+            let (object, resource) = what;
+            let (_, found) =
+                crate::live::get(connection, resource, object.namespace.as_deref(), &object.name).await?;
+            let done = found.first().is_some_and(|found| found["spec"]["selector"] == *to);
+            if done { Ok(()) } else { Err(error) }
+        }
+        other => other,
+    }
+}
+
+/// Gives an object another number of replicas and notes how many it had. With `uid`, only that very object.
+///
+/// # Errors
+/// The server's refusal, or no answer.
+pub(crate) async fn scale(
+    connection: &Connection,
+    what: (&ObjectRef, &Resource),
+    uid: Option<&str>,
+    to: i64,
+    full: Option<i64>,
+) -> Result<(), CallError> {
+    let mut patch = json!({
+        "metadata": {"annotations": {FULL_REPLICAS: full.map(|replicas| replicas.to_string())}},
+        "spec": {"replicas": to},
+    });
+    if let Some(uid) = uid {
+        patch["metadata"]["uid"] = Value::from(uid);
+    }
+    patch_object(connection, what, ("scale", SCALE_MANAGER), MERGE_PATCH, &patch).await
+}
+
+/// Makes a Service what it was in `live`, if nobody has touched it since it became `written`.
+///
+/// # Errors
+/// The server's refusal, or no answer.
+pub(crate) async fn restore(
+    connection: &Connection,
+    what: (&ObjectRef, &Resource),
+    live: &Value,
+    written: &str,
+) -> Result<(), CallError> {
+    let patch = json!([
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": written},
+        {"op": "replace", "path": "/metadata/labels", "value": live["metadata"]["labels"]},
+        {"op": "replace", "path": "/metadata/annotations", "value": live["metadata"]["annotations"]},
+        {"op": "replace", "path": "/spec", "value": live["spec"]},
+    ]);
+    patch_object(connection, what, ("restore", FIELD_MANAGER), JSON_PATCH, &patch).await
+}
+
+async fn patch_object(
+    connection: &Connection,
+    (object, resource): (&ObjectRef, &Resource),
+    (verb, manager): (&str, &str),
+    content_type: &'static str,
+    patch: &Value,
+) -> Result<(), CallError> {
+    let path = format!("{}?fieldManager={manager}", resource.path(object.namespace.as_deref(), &object.name));
+    let call = Call::new(format!("{verb} {object}"), Method::PATCH, path).with_body(content_type, patch);
+    connection.call(&call).await.map(|_| ())
 }

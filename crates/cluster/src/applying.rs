@@ -35,6 +35,8 @@ pub(crate) struct Applying<'a> {
     pub(crate) waited: BTreeMap<usize, Option<NotReady>>,
     /// The end of each deletion of the plan.
     pub(crate) deleted: Vec<Option<ObjectResult>>,
+    /// How the steps of the strategy ended, in the order of the plan.
+    pub(crate) steps: Vec<ObjectResult>,
 }
 
 impl<'a> Applying<'a> {
@@ -46,7 +48,8 @@ impl<'a> Applying<'a> {
     ) -> Self {
         let results = vec![None; plan.objects.len()];
         let (written, waited) = (BTreeMap::new(), BTreeMap::new());
-        Self { connection, plan, options, run, results, written, waited, deleted: Vec::new() }
+        let (deleted, steps) = (Vec::new(), Vec::new());
+        Self { connection, plan, options, run, results, written, waited, deleted, steps }
     }
 
     /// Writes everything that the plan says, in order.
@@ -59,10 +62,13 @@ impl<'a> Applying<'a> {
         // The plan has refused circles already.
         let levels = order::levels(self.plan.objects.len(), &edges).unwrap_or_default();
         let switches = self.switches();
+        if !self.prepare_moves().await {
+            return;
+        }
         for level in levels {
             let (dependants, free): (Vec<usize>, Vec<usize>) = level
                 .into_iter()
-                .filter(|index| !switches.contains_key(index))
+                .filter(|index| !switches.contains_key(index) && !self.plan.moves.holds(*index))
                 .partition(|index| self.plan.objects[*index].after.is_some());
             for phase in Phase::ALL {
                 let now: Vec<usize> = free
@@ -75,6 +81,7 @@ impl<'a> Applying<'a> {
             self.dependants(&dependants).await;
         }
         self.switch(&switches).await;
+        self.move_traffic().await;
     }
 
     fn objects(&self) -> impl Iterator<Item = (usize, &'a PlannedObject)> {
@@ -96,7 +103,7 @@ impl<'a> Applying<'a> {
     }
 
     /// Writes objects side by side.
-    async fn write(&mut self, indices: &[usize]) {
+    pub(crate) async fn write(&mut self, indices: &[usize]) {
         let (connection, options, run) = (self.connection, self.options, self.run);
         let mut jobs: Vec<BoxFuture<'_, Finished>> = Vec::new();
         let left: Vec<usize> =
@@ -125,7 +132,7 @@ impl<'a> Applying<'a> {
         }
     }
 
-    fn settle(&mut self, index: usize, result: ObjectResult) {
+    pub(crate) fn settle(&mut self, index: usize, result: ObjectResult) {
         if result != ObjectResult::Unchanged {
             emit(self.connection, &self.plan.objects[index].wanted.object, &result);
         }
@@ -312,6 +319,7 @@ impl<'a> Applying<'a> {
                     && object.action == Action::Configure
                     && object.after.is_none()
             })
+            .filter(|(index, _)| !self.plan.moves.holds(*index))
             .filter_map(|(index, service)| {
                 let selector = Selector::of_pairs(service.wanted.value["spec"]["selector"].as_object()?);
                 let workloads: BTreeSet<usize> = self

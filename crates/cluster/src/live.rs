@@ -94,7 +94,7 @@ pub(crate) async fn read(
     collect(&mut live, reads).await?;
     let mut reads: Vec<Read<'_>> = Vec::new();
     for (resource, objects) in &by_kind {
-        if objects.len() > 1 || resource.kind == "Job" {
+        if objects.len() > 1 || (labelled && has_siblings(resource)) {
             for (namespace, names) in missing(&live, objects) {
                 reads.push(second_read(connection, resource, namespace, names).boxed());
             }
@@ -123,9 +123,9 @@ async fn first_read(
     objects: &[&Wanted],
     labelled: bool,
 ) -> Result<(Resource, Vec<Value>), CallError> {
-    // Of Jobs also the earlier runs are of interest.
+    // Of some kinds also what earlier deploys made is of interest.
     if let [only] = objects
-        && !(labelled && resource.kind == "Job")
+        && !(labelled && has_siblings(resource))
     {
         return get(connection, resource, only.object.namespace.as_deref(), &only.object.name).await;
     }
@@ -148,6 +148,11 @@ async fn first_read(
         }
         other => other,
     }
+}
+
+/// Kinds of which an earlier deploy of the same manifest may have made another object: runs of a Job, Deployments with an id.
+fn has_siblings(resource: &Resource) -> bool {
+    matches!((resource.group.as_str(), resource.kind.as_str()), ("batch", "Job") | ("apps", "Deployment"))
 }
 
 /// What the first read did not find, by namespace.

@@ -23,6 +23,7 @@ use crate::plan::{
 };
 use crate::resource_set;
 use crate::rollout::{RolloutOptions, Run};
+use crate::strategy::{self, Cast, Scene};
 
 /// Why there is no plan.
 #[derive(Debug)]
@@ -58,6 +59,10 @@ pub(crate) async fn plan(
     let own_kinds = own_kinds(objects, &mut discovery, &kinds);
 
     let (mut wanted, unplanned) = resolve(objects, &discovery, connection.namespace(), options);
+    let mut cast = match strategy::fast_id(&options.marks) {
+        Some(id) => Cast::with_id(&mut wanted, id),
+        None => Cast::default(),
+    };
     let (live, inventory) = tokio::join!(
         live::read(connection, &wanted, &own_kinds.absent, !options.marks.raw),
         resource_set::inventory(connection, inventory, options),
@@ -72,6 +77,9 @@ pub(crate) async fn plan(
             give_up(object, live, autoscaled.contains(&target));
         }
     }
+    let scene = Scene::look(connection, &wanted, &live, &mut cast, &options.marks).await?;
+    let (marks, how) = (&options.marks, &options.plan);
+    strategy::prepare(&mut wanted, &cast, &|object| live.get(object), marks, how);
     let mut deletions = old_jobs(&wanted, &live, options);
     let mut planned = relate(wanted, &mut live, &own_kinds)?;
     for object in planned.iter_mut().filter(|object| !matches!(object.action, Action::Refuse { .. })) {
@@ -108,7 +116,12 @@ pub(crate) async fn plan(
         let object = &mut planned[index];
         (object.action, object.changes, object.force) = (action, changes, force);
     }
-    let mut plan = Plan { objects: planned, unplanned, deletions: Vec::new(), set: None, refused: None };
+    let moves = strategy::moves(&mut planned, &cast, &scene, marks, how);
+    for (object, text) in &moves.warnings {
+        connection.events().emit(Happening::Warning { object: Some(object.clone()), text: text.clone() });
+    }
+    let mut plan =
+        Plan { objects: planned, unplanned, deletions: Vec::new(), set: None, refused: None, moves };
     if let Some(inventory) = inventory {
         let known = resource_set::Known { connection, discovery, live: &live, manifests };
         resource_set::settle(&mut plan, &mut deletions, inventory, known, options).await?;

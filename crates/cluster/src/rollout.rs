@@ -228,7 +228,8 @@ pub(crate) async fn carry_out(
     }
     applying.delete_all().await;
     let (results, deleted) = (std::mem::take(&mut applying.results), std::mem::take(&mut applying.deleted));
-    report.applied(plan, results, deleted, options, run);
+    let steps = std::mem::take(&mut applying.steps);
+    report.applied(plan, results, (deleted, steps), options, run);
 }
 
 /// A Job of an earlier deploy that has not succeeded: what it was to do is not done, and nobody else will say so.
@@ -302,7 +303,8 @@ impl Plan {
             .iter()
             .map(|object| (&object.object, ObjectResult::Failed { trouble: object.trouble.clone() }));
         let deleted = self.deletions.iter().map(|deletion| (&deletion.object, ObjectResult::Deleted));
-        planned.chain(unplanned).chain(deleted).collect()
+        let steps = self.moves.steps().map(|step| (&step.object, step.expected()));
+        planned.chain(unplanned).chain(deleted).chain(steps).collect()
     }
 }
 
@@ -382,7 +384,7 @@ impl<'a> Report<'a> {
     fn plan(&mut self, plan: &Plan) {
         let change = |object: &PlannedObject, action| {
             let (object, changes) = (object.wanted.object.clone(), object.changes.clone());
-            SharedChange::new(ObjectChange { object, action, changes, because: None })
+            SharedChange::new(ObjectChange { object, action, because: None, changes })
         };
         self.outcome.changes = plan
             .objects
@@ -396,7 +398,11 @@ impl<'a> Report<'a> {
             .collect();
         self.outcome.changes.extend(plan.deletions.iter().map(|deletion| {
             let (object, because) = (deletion.object.clone(), Some(deletion.because.clone()));
-            SharedChange::new(ObjectChange { object, action: "delete", changes: Vec::new(), because })
+            SharedChange::new(ObjectChange { object, action: "delete", because, changes: Vec::new() })
+        }));
+        self.outcome.changes.extend(plan.moves.steps().map(|step| {
+            let (object, because) = (step.object.clone(), Some(step.because.clone()));
+            SharedChange::new(ObjectChange { object, action: step.word(), because, changes: step.changes() })
         }));
     }
 
@@ -409,7 +415,7 @@ impl<'a> Report<'a> {
         &mut self,
         plan: &Plan,
         mut results: Vec<Option<ObjectResult>>,
-        deleted: Vec<Option<ObjectResult>>,
+        (deleted, steps): (Vec<Option<ObjectResult>>, Vec<ObjectResult>),
         options: &RolloutOptions,
         run: &Run,
     ) {
@@ -420,7 +426,9 @@ impl<'a> Report<'a> {
         );
         results.extend(deleted);
         let stopped = || ObjectResult::Skipped { because: "the run was stopped".into() };
-        let results = results.into_iter().map(|result| Some(result.unwrap_or_else(stopped))).collect();
+        let mut results: Vec<_> =
+            results.into_iter().map(|result| Some(result.unwrap_or_else(stopped))).collect();
+        results.extend(steps.into_iter().map(Some));
         self.objects(plan, results);
         if !options.ready_required && self.outcome.counts.failed == 0 {
             self.outcome.state = ClusterState::Done;
@@ -436,7 +444,8 @@ impl<'a> Report<'a> {
             .iter()
             .map(|object| (&object.wanted.object, Some(&object.wanted.place)))
             .chain(plan.unplanned.iter().map(|object| (&object.object, Some(&object.place))))
-            .chain(plan.deletions.iter().map(|deletion| (&deletion.object, None)));
+            .chain(plan.deletions.iter().map(|deletion| (&deletion.object, None)))
+            .chain(plan.moves.steps().map(|step| (&step.object, None)));
         self.outcome.objects = places
             .zip(results)
             .filter_map(|((object, place), result)| {

@@ -128,7 +128,7 @@ pub struct SetState {
 pub struct ObjectPlan {
     /// Which.
     pub object: ObjectRef,
-    /// `create`, `configure`, `recreate`, `unchanged`, `skip`, `refuse`, `delete`.
+    /// `create`, `configure`, `recreate`, `unchanged`, `skip`, `refuse`, `delete`; of a strategy also `select`, `scale`.
     pub action: String,
     /// Digest of what is wanted.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -191,7 +191,14 @@ impl ClusterPlan {
             live: deletion.pruned.then(|| state(&deletion.live, salt)),
             changes: Vec::new(),
         }));
-        objects.sort_by(|a, b| a.object.cmp(&b.object));
+        objects.extend(plan.moves.steps().map(|step| ObjectPlan {
+            object: step.object.clone(),
+            action: step.word().into(),
+            wanted: None,
+            live: None,
+            changes: step.changes().iter().map(ReviewedChange::from).collect(),
+        }));
+        objects.sort_by(|a, b| (&a.object, &a.action).cmp(&(&b.object, &b.action)));
         let set = plan.set.as_ref().map(|set| SetState {
             name: set.name.to_string(),
             namespace: set.namespace.clone(),
@@ -223,14 +230,17 @@ impl ClusterPlan {
             ));
         }
         for object in &now.objects {
-            match self.objects.iter().find(|planned| planned.object == object.object) {
+            match self.objects.iter().find(|planned| planned.is_about(object)) {
                 None => moved.push(format!("{} is not in the plan", object.object)),
                 Some(planned) => moved.extend(difference(planned, object)),
             }
         }
         for planned in &self.objects {
-            if !now.objects.iter().any(|object| object.object == planned.object) {
-                moved.push(format!("{} is in the plan and not among the manifests", planned.object));
+            if !now.objects.iter().any(|object| object.is_about(planned)) {
+                moved.push(match planned.step() {
+                    Some(step) => format!("{}: it is not to {step} any more", planned.object),
+                    None => format!("{} is in the plan and not among the manifests", planned.object),
+                });
             }
         }
         if moved.is_empty() {
@@ -244,8 +254,23 @@ impl ClusterPlan {
     }
 }
 
+impl ObjectPlan {
+    /// What is done beside the apply of the object's manifest.
+    fn step(&self) -> Option<&str> {
+        Some(self.action.as_str()).filter(|action| ["select", "scale"].contains(action))
+    }
+
+    /// Whether both say what becomes of the same object, in the same respect.
+    fn is_about(&self, other: &Self) -> bool {
+        self.object == other.object && self.step() == other.step()
+    }
+}
+
 fn difference(planned: &ObjectPlan, now: &ObjectPlan) -> Option<String> {
     let name = &now.object;
+    if planned.step().is_some() && planned.changes != now.changes {
+        return Some(format!("{name}: it is to {} otherwise than planned", now.action));
+    }
     if planned.wanted != now.wanted {
         return Some(format!("{name}: the manifest has changed"));
     }

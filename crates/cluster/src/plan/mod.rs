@@ -23,7 +23,7 @@ pub(crate) use diff::changes;
 pub use mask::Mask;
 pub(crate) use migrate::patch as migration_patch;
 pub use ownership::FIELD_MANAGER;
-pub(crate) use ownership::{our_fields, predecessors};
+pub(crate) use ownership::{our_fields, owns_replicas, predecessors};
 pub use shared::{SharedChange, SharedChanges};
 pub use wanted::{
     COMMIT, DEPENDENCY_SELECTOR, GIVE_UP, ID_LABEL, Marks, ORIGINAL_NAME, STRATEGY_LABEL, Wanted,
@@ -46,6 +46,8 @@ pub struct PlanOptions {
     pub force_conflicts: bool,
     /// Kinds that may be deleted and created again where they cannot be changed.
     pub recreate: BTreeSet<String>,
+    /// What becomes of the Deployments that traffic has left.
+    pub reserves: crate::strategy::Reserves,
 }
 
 /// What is done with an object.
@@ -112,6 +114,8 @@ pub struct Plan {
     pub unplanned: Vec<Unplanned>,
     /// Objects of earlier deploys that go: old Jobs, and what is pruned.
     pub deletions: Vec<Deletion>,
+    /// What is done beside, when traffic moves from some Deployments to others.
+    pub moves: crate::strategy::Moves,
     /// What the plan does to the inventory; none where there is no inventory.
     pub set: Option<SetPlan>,
     /// Why a guard says no to all of it.
@@ -150,7 +154,9 @@ impl Plan {
 
     /// Whether any object is written or deleted.
     pub fn changes_objects(&self) -> bool {
-        !self.deletions.is_empty() || self.objects.iter().any(PlannedObject::writes)
+        !self.deletions.is_empty()
+            || self.moves.steps().next().is_some()
+            || self.objects.iter().any(PlannedObject::writes)
     }
 }
 
@@ -189,13 +195,13 @@ pub struct ObjectChange {
     /// Which.
     #[serde(flatten)]
     pub object: ObjectRef,
-    /// `create`, `configure`, `recreate`, `delete`.
+    /// `create`, `configure`, `recreate`, `delete`; of a strategy also `select`, `scale`.
     pub action: &'static str,
-    /// The fields. For `create` one change without a path: the whole object.
-    pub changes: Vec<Change>,
-    /// Why it is deleted.
+    /// Why, where the manifest is not the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
+    /// The fields. For `create` one change without a path: the whole object.
+    pub changes: Vec<Change>,
 }
 
 /// What is known about an object from what was read.

@@ -41,7 +41,10 @@ const PEOPLE: &[&str] = &[
 
 /// Whether fields of `manager` are taken back without being asked.
 pub(crate) fn yields(manager: &str) -> bool {
-    PREDECESSORS.contains(&manager) || PEOPLE.contains(&manager) || manager == FIELD_MANAGER
+    PREDECESSORS.contains(&manager)
+        || PEOPLE.contains(&manager)
+        || manager == FIELD_MANAGER
+        || manager == crate::strategy::SCALE_MANAGER
 }
 
 /// The entries of `metadata.managedFields`.
@@ -286,6 +289,14 @@ pub(crate) fn owner_of(live: &Value, path: &[Step]) -> Option<String> {
         let fields = entry["fieldsV1"].as_object()?;
         owns(fields, path).then(|| entry["manager"].as_str().unwrap_or_default().to_owned())
     })
+}
+
+/// Whether the number of replicas is ours to say.
+pub(crate) fn owns_replicas(live: &Value) -> bool {
+    let path = [Step::Key("spec".into()), Step::Key("replicas".into())];
+    entries(live)
+        .filter(|entry| is_ours(entry) || is_predecessor(entry))
+        .any(|entry| entry["fieldsV1"].as_object().is_some_and(|fields| owns(fields, &path)))
 }
 
 /// Whether a set of fields includes `path`.
