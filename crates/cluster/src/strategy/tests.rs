@@ -245,7 +245,7 @@ fn another_id_in_a_manifest_and_a_service_over_pods_without_an_id_are_refused() 
     );
     assert_eq!(
         refused(&[WEB, &WEB.replace("name: web,", "name: web-d2,")]),
-        ["two Deployments would be called `web-d2`: a.yaml:1:1 and a.yaml:8:1"]
+        ["two Deployments would be called `web-d2`: a.yaml:1:1 and a.yaml:9:1"]
     );
 }
 
