@@ -28,11 +28,10 @@ pub(crate) fn changes(outcomes: &[ClusterOutcome]) -> String {
         };
         let _ = writeln!(
             text,
-            "{sign} {} {}  {}{}",
+            "{sign} {} {}  {}",
             change.action,
             change.object,
-            places(clusters, outcomes.len()),
-            change.because.as_ref().map_or(String::new(), |because| format!("  ({because})"))
+            places(clusters, outcomes.len())
         );
         if let Some(because) = &change.because {
             let _ = writeln!(text, "    {because}");

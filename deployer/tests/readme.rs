@@ -55,7 +55,8 @@ fn run_every_command(file: &str) {
     let mut scripts = scripts;
     scripts.extend(ci_commands(&text).into_iter().map(|(line, command)| {
         let commit = "commit=$(git rev-parse HEAD); export GITHUB_SHA=$commit CI_COMMIT_SHA=$commit GIT_COMMIT=$commit KIT_ROLLBACK_TO=1";
-        (line, format!("cd manifests; {commit}\n{command}\n"))
+        let number = "export GITHUB_RUN_NUMBER=7 CI_PIPELINE_IID=8 BUILD_NUMBER=9";
+        (line, format!("cd manifests; {commit}; {number}\n{command}\n"))
     }));
     let binaries = ["image-deployer", "deploymentizer", "deployer", "simcluster"].map(built_binary);
     let bin = binaries[0].parent().unwrap();
@@ -83,8 +84,16 @@ fn run_every_command(file: &str) {
 fn ci_commands(text: &str) -> Vec<(usize, String)> {
     let mut commands = Vec::new();
     let mut inside = false;
+    // Its line, and what it says so far, of a command that goes on behind a backslash.
+    let mut open: Option<(usize, String)> = None;
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
+        if let Some((first, mut command)) = open.take() {
+            command.push_str(line.trim_end_matches('\\'));
+            let ends = !line.ends_with('\\');
+            if ends { commands.push((first, command)) } else { open = Some((first, command)) }
+            continue;
+        }
         if let Some(language) = line.strip_prefix("```") {
             inside = matches!(language, "yaml" | "groovy");
             continue;
@@ -95,7 +104,10 @@ fn ci_commands(text: &str) -> Vec<(usize, String)> {
             None => bare,
         };
         if inside && command.starts_with("deployer ") {
-            commands.push((number + 1, command.to_owned()));
+            match command.strip_suffix('\\') {
+                Some(start) => open = Some((number + 1, start.to_owned())),
+                None => commands.push((number + 1, command.to_owned())),
+            }
         }
     }
     commands
@@ -114,9 +126,9 @@ fn every_command_of_the_page_on_resource_sets_runs() {
 #[test]
 fn a_ci_command_is_found_behind_what_its_system_puts_before_it() {
     let text =
-        "```yaml\n- run: deployer a\n  - deployer b\n```\n```groovy\nsh 'deployer c'\n```\ndeployer d\n";
+        "```yaml\n- run: deployer a\n  - deployer b\n- run: |\n    deployer c \\\n      --c\n```\n```groovy\nsh 'deployer d'\n```\ndeployer e\n";
     let commands: Vec<String> = ci_commands(text).into_iter().map(|(_, command)| command).collect();
-    assert_eq!(commands, ["deployer a", "deployer b", "deployer c"]);
+    assert_eq!(commands, ["deployer a", "deployer b", "deployer c --c", "deployer d"]);
 }
 
 #[test]

@@ -25,7 +25,7 @@ use crate::stage::{SHOP, connect, watch};
 /// More writes than any of these deploys makes.
 const WRITES: u64 = 18;
 
-fn options(id: Option<&str>) -> RolloutOptions {
+fn options(namespace: &str, id: Option<&str>) -> RolloutOptions {
     let limit = Duration::from_secs(60);
     RolloutOptions {
         connect: ConnectOptions {
@@ -61,7 +61,8 @@ fn options(id: Option<&str>) -> RolloutOptions {
         salt: String::new(),
         approved: None,
         keep_plan: false,
-        set: SetOptions::default(),
+        // A set of its own: deploys of one set to one cluster wait for each other.
+        set: SetOptions { name: namespace.parse().unwrap(), ..SetOptions::default() },
     }
 }
 
@@ -73,7 +74,7 @@ async fn go(target: &Target, namespace: &str, image: &str, id: Option<&str>) -> 
     let run = Run { mask: Mask::new(), stop, writes: Arc::new(Semaphore::new(64)) };
     let events = Events::unheard(target.name.clone());
     let objects = Manifests { objects, left_out: Vec::new() };
-    deploy(target, &objects, &options(id), &Plugins::new(Duration::from_secs(5)), &run, events).await
+    deploy(target, &objects, &options(namespace, id), &Plugins::new(Duration::from_secs(5)), &run, events).await
 }
 
 /// What a namespace holds, without what is another one in every run.

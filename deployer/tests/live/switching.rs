@@ -1,5 +1,7 @@
 //! When all goes well.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::stage::{SHOP, Stage, changes, counts, result};
@@ -87,6 +89,8 @@ fn reserves_are_scaled_down_and_come_back_whole_and_what_is_newer_goes_when_aske
         if id == "d1" {
             stage.watch();
         }
+        // Which one is newer is told by `creationTimestamp`, which has whole seconds.
+        std::thread::sleep(Duration::from_millis(1100));
     }
     assert_eq!(stage.deployments(), ["web-d1 0", "web-d2 0", "web-d3 2"]);
     let (code, dry) = stage.fast("d1", &["--dry-run", "--delete-newer"]);

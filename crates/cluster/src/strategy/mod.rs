@@ -12,7 +12,7 @@
 //! removed by the same steps.
 //!
 //! The rules are those of the original (kit-deployer's `fast-rollback` and `rolling-update` strategies), without its bugs:
-//! `docs/from-kit-deployer.md` lists the differences.
+//! `docs/from-kit.md` lists the differences.
 
 mod cast;
 mod moves;
