@@ -91,7 +91,11 @@ fn ci_commands(text: &str) -> Vec<(usize, String)> {
         if let Some((first, mut command)) = open.take() {
             command.push_str(line.trim_end_matches('\\'));
             let ends = !line.ends_with('\\');
-            if ends { commands.push((first, command)) } else { open = Some((first, command)) }
+            if ends {
+                commands.push((first, command))
+            } else {
+                open = Some((first, command))
+            }
             continue;
         }
         if let Some(language) = line.strip_prefix("```") {
@@ -125,8 +129,7 @@ fn every_command_of_the_page_on_resource_sets_runs() {
 
 #[test]
 fn a_ci_command_is_found_behind_what_its_system_puts_before_it() {
-    let text =
-        "```yaml\n- run: deployer a\n  - deployer b\n- run: |\n    deployer c \\\n      --c\n```\n```groovy\nsh 'deployer d'\n```\ndeployer e\n";
+    let text = "```yaml\n- run: deployer a\n  - deployer b\n- run: |\n    deployer c \\\n      --c\n```\n```groovy\nsh 'deployer d'\n```\ndeployer e\n";
     let commands: Vec<String> = ci_commands(text).into_iter().map(|(_, command)| command).collect();
     assert_eq!(commands, ["deployer a", "deployer b", "deployer c --c", "deployer d"]);
 }

@@ -74,7 +74,8 @@ async fn go(target: &Target, namespace: &str, image: &str, id: Option<&str>) -> 
     let run = Run { mask: Mask::new(), stop, writes: Arc::new(Semaphore::new(64)) };
     let events = Events::unheard(target.name.clone());
     let objects = Manifests { objects, left_out: Vec::new() };
-    deploy(target, &objects, &options(namespace, id), &Plugins::new(Duration::from_secs(5)), &run, events).await
+    deploy(target, &objects, &options(namespace, id), &Plugins::new(Duration::from_secs(5)), &run, events)
+        .await
 }
 
 /// What a namespace holds, without what is another one in every run.
