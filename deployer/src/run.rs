@@ -110,7 +110,7 @@ fn deploy(args: &DeployArgs, source: Source, printer: &Printer) -> Result<Exit, 
         Source::History(to) => options.set.rollback = Some(to),
     }
     let backup = args.set.backup_url.as_deref().filter(|url| !url.is_empty());
-    let backup = backup.map(backup::directory).transpose()?;
+    let backup = backup.map(backup::open).transpose()?;
     let copy = manifests.clone();
     let salt = options.salt.clone();
     let webhooks = webhooks(args, &targets, &manifests)?;
@@ -155,8 +155,9 @@ fn deploy(args: &DeployArgs, source: Source, printer: &Printer) -> Result<Exit, 
         printer.say(&format!("plan written: {}", path.display()));
     }
     tell(args, printer, &acted.outcomes, &report);
-    if let Some(dir) = backup.filter(|_| !plan_only(args)) {
-        backup::write(&dir, &copy, &acted.outcomes).iter().for_each(|line| printer.warn(line));
+    if let Some(backup) = backup.filter(|_| !plan_only(args)) {
+        let warnings = runtime.block_on(backup.write(&copy, &acted.outcomes));
+        warnings.iter().for_each(|line| printer.warn(line));
     }
     let silent = runtime.block_on(webhooks.ended(&report));
     // Whatever still hangs in a resolver or a pipe is not waited for.

@@ -23,8 +23,9 @@ pub(crate) struct SetArgs {
     /// Deploys whose manifests are kept on the cluster, to go back to; 0 keeps none.
     #[arg(long, env = "KIT_HISTORY", default_value_t = 10, value_name = "N")]
     pub(crate) history: usize,
-    /// Write what was deployed to this directory too, `DIR/<cluster>/<name>.yaml` as the original does.
-    #[arg(long, env = "KIT_BACKUP_URL", value_name = "DIR")]
+    /// Write what was deployed there too, as `<cluster>/<name>.yaml`: a directory, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`,
+    /// `az://CONTAINER/PREFIX` or `abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PREFIX`; credentials come from the environment.
+    #[arg(long, env = "KIT_BACKUP_URL", value_name = "URL")]
     pub(crate) backup_url: Option<String>,
     /// How long a lease lasts that nobody renews, so that a killed deploy holds nobody up for longer.
     #[arg(long, env = "KIT_LEASE_DURATION", default_value = "30s", value_name = "TIME", value_parser = parse::duration)]

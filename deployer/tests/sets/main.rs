@@ -6,6 +6,8 @@
     reason = "a panic here is a failed test; a skipped test says so"
 )]
 
+mod backup;
+mod bucket;
 mod guard;
 mod kill;
 mod prune;

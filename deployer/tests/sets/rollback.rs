@@ -158,17 +158,3 @@ fn a_first_deploy_that_fails_has_nothing_to_go_back_to_and_says_so() {
         "{report:#}"
     );
 }
-
-#[test]
-fn a_backup_is_a_file_per_cluster_and_name() {
-    let stage = Stage::new("rollback-backup");
-    stage.config("a", "x: '1'");
-    stage.deploy(&["--backup-url", "backup", "--dry-run"]).success();
-    assert!(!stage.sandbox.join("backup").exists(), "a dry run writes nothing");
-    stage.deploy(&["--backup-url", "backup"]).success();
-    let text = stage.sandbox.read("backup/eu-1/a.yaml");
-    assert!(text.contains("kind: ConfigMap") && text.contains("x: \"1\""), "{text}");
-    let answer = stage.deploy(&["--backup-url", "s3://bucket"]);
-    assert_eq!(answer.exit_code, 2, "{answer}");
-    assert!(answer.stderr.contains("aws s3 sync"), "{answer}");
-}
