@@ -106,6 +106,9 @@ pub(crate) struct StatusArgs {
     /// Only workloads with these labels: `app=api,tier in (web, edge),!canary`.
     #[arg(short = 'l', long, env = "SELECTOR", value_name = "SELECTOR")]
     pub(crate) selector: Option<String>,
+    /// Where `deployer sync` notes how it goes, for those who may not look into all namespaces.
+    #[arg(long, env = "KIT_SYSTEM_NAMESPACE", default_value = "kit-system", value_name = "NAME")]
+    pub(crate) system_namespace: String,
     /// Write the answer to a file; the form follows from the name: `.html` or `.json`. Repeated or separated by commas.
     #[arg(long, env = "KIT_REPORT", value_name = "FILE", value_delimiter = ',')]
     pub(crate) report: Vec<ReportFile>,

@@ -1,16 +1,16 @@
-//! `deployer status`: what kit runs where, and whether it still is what the manifests say.
+//! `deployer status`: what kit runs where, whether it still is what the manifests say, and how what pulls there goes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use cli::report::{
     ClusterStatus, Difference, DifferenceKind, PodGroup, ReportFormat, ResourceState, ResourceStatus, Status,
-    Trouble, page,
+    SyncState, SyncStatus, Trouble, page,
 };
 use cli::{Exit, Failure, Format, Printer, Problem};
 use cluster::connect::{ConnectOptions, Connection, Plugins, Target};
 use cluster::events::Events;
 use cluster::outcome::{ClusterOutcome, ObjectResult};
+use cluster::pull::{self, Pull, PullState};
 use cluster::status::Readiness;
 use cluster::survey::{Running, survey};
 use futures::StreamExt as _;
@@ -55,6 +55,10 @@ pub(crate) fn status(
         Format::Ndjson => printer.result(&status.json_line()),
         Format::Text => {
             printer.result(&status.table(printer.width()));
+            let syncs = status.syncs(printer.width());
+            if !syncs.is_empty() {
+                printer.result(&format!("\n{syncs}"));
+            }
             let troubles = status.troubles();
             if !troubles.is_empty() {
                 printer.result(&format!("\n{troubles}"));
@@ -79,13 +83,12 @@ pub(crate) fn status(
 
 async fn ask(args: &StatusArgs, connect: ConnectOptions, targets: Vec<Target>, plans: &Plans) -> Status {
     let plugins = Plugins::new(args.reach.plugin_timeout);
-    let selector = Arc::new(args.selector.clone().unwrap_or_default());
     let deadline = Instant::now() + args.reach.timeout;
     let answers = stream::iter(targets).map(|target| {
-        let (plugins, connect, selector) = (plugins.clone(), connect.clone(), selector.clone());
+        let (plugins, connect) = (plugins.clone(), connect.clone());
         async move {
             let name = target.name.to_string();
-            let found = one(&target, &connect, &plugins, deadline, &selector).await;
+            let found = one(&target, &connect, &plugins, deadline, args).await;
             cluster_status(name, found, plans)
         }
     });
@@ -100,8 +103,8 @@ async fn one(
     connect: &ConnectOptions,
     plugins: &Plugins,
     deadline: Instant,
-    selector: &str,
-) -> Result<Vec<Running>, Trouble> {
+    args: &StatusArgs,
+) -> Result<Found, Trouble> {
     let trouble = |message: String, hint: Option<String>| Trouble {
         message,
         causes: Vec::new(),
@@ -111,13 +114,25 @@ async fn one(
     let connection = Connection::open(target, connect, plugins, deadline, events)
         .await
         .map_err(|error| trouble(error.to_string(), error.hint()))?;
-    survey(&connection, selector).await.map_err(|error| trouble(error.to_string(), None))
+    let selector = args.selector.as_deref().unwrap_or_default();
+    let (running, pulls) =
+        tokio::join!(survey(&connection, selector), pull::list(&connection, &args.system_namespace));
+    let refused = |error: cluster::connect::CallError| trouble(error.to_string(), None);
+    Ok(Found { running: running.map_err(refused)?, pulls: pulls.map_err(refused)? })
 }
 
-fn cluster_status(name: String, found: Result<Vec<Running>, Trouble>, plans: &Plans) -> ClusterStatus {
-    let (running, trouble) = match found {
-        Ok(running) => (running, None),
-        Err(trouble) => (Vec::new(), Some(trouble)),
+/// What a cluster has said.
+#[derive(Default)]
+struct Found {
+    running: Vec<Running>,
+    /// What pulls there, with the namespaces of its notes.
+    pulls: Vec<(String, Pull)>,
+}
+
+fn cluster_status(name: String, found: Result<Found, Trouble>, plans: &Plans) -> ClusterStatus {
+    let (Found { running, pulls }, trouble) = match found {
+        Ok(found) => (found, None),
+        Err(trouble) => (Found::default(), Some(trouble)),
     };
     let mut differences = plans.get(&name).map(differences);
     // A comparison that failed as a whole has found nothing in sync.
@@ -139,7 +154,28 @@ fn cluster_status(name: String, found: Result<Vec<Running>, Trouble>, plans: &Pl
         .collect();
     let left = differences.unwrap_or_default().into_values();
     let differs = left.filter(|difference| difference.kind != DifferenceKind::InSync).collect();
-    ClusterStatus { name, trouble, resources, differs }
+    let syncs = pulls.into_iter().map(|(namespace, pull)| sync(namespace, pull)).collect();
+    ClusterStatus { name, trouble, resources, differs, syncs }
+}
+
+fn sync(namespace: String, pull: Pull) -> SyncStatus {
+    SyncStatus {
+        name: pull.name,
+        namespace,
+        repo: pull.repo,
+        branch: pull.branch,
+        path: pull.path,
+        state: match pull.state {
+            PullState::Synced => SyncState::Synced,
+            PullState::Failed => SyncState::Failed,
+            PullState::Refused => SyncState::Refused,
+        },
+        commit: pull.commit,
+        synced: pull.synced,
+        message: pull.message,
+        since: report::seconds_of(pull.since),
+        checked: report::seconds_of(pull.checked),
+    }
 }
 
 /// How each object of the manifests relates to what is there, by `Kind/namespace/name`.

@@ -10,12 +10,14 @@ fn the_table_tells_everything_to_a_file_and_what_fits_to_a_terminal() {
     let status = sample::status();
     let narrow = status.table(Some(80));
     assert!(narrow.lines().all(|line| line.width() <= 80), "{narrow}");
+    assert!(status.syncs(Some(80)).lines().all(|line| line.width() <= 80));
     assert!(status.table(Some(40)).lines().all(|line| line.width() <= 40));
     let all = format!(
-        "to a file\n{}\nat 200 columns\n{}\nat 120 columns\n{}\nat 80 columns\n{narrow}\n{}",
+        "to a file\n{}\nat 200 columns\n{}\nat 120 columns\n{}\nat 80 columns\n{narrow}\nwhat pulls\n{}\n{}",
         status.table(None),
         status.table(Some(200)),
         status.table(Some(120)),
+        status.syncs(None),
         status.troubles()
     );
     insta::assert_snapshot!(all);

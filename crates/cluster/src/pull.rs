@@ -119,17 +119,29 @@ pub async fn read(connection: &Connection, namespace: &str, name: &str) -> Resul
     }
 }
 
-/// All pullers of a cluster, by name.
+/// All pullers of a cluster with their namespaces, sorted by both. Who may not look everywhere sees those in `namespace`, and who
+/// may not look there either sees none.
 ///
 /// # Errors
-/// What the server says.
-pub async fn list(connection: &Connection, namespace: &str) -> Result<Vec<Pull>, CallError> {
-    let path = format!("/api/v1/namespaces/{namespace}/configmaps?labelSelector={LABEL}%3D{COMPONENT}");
-    let reply = connection.call(&Call::get("list ConfigMaps of `deployer sync`", path)).await?;
-    let mut pulls: Vec<Pull> =
-        reply.value["items"].as_array().into_iter().flatten().filter_map(Pull::from_object).collect();
-    pulls.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(pulls)
+/// What the server says, but for 403.
+pub async fn list(connection: &Connection, namespace: &str) -> Result<Vec<(String, Pull)>, CallError> {
+    let mut found = Vec::new();
+    for within in [String::new(), format!("/namespaces/{namespace}")] {
+        let path = format!("/api/v1{within}/configmaps?labelSelector={LABEL}%3D{COMPONENT}");
+        match connection.call(&Call::get("list ConfigMaps of `deployer sync`", path)).await {
+            Ok(reply) => {
+                let place =
+                    |item: &Value| item["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
+                let items = reply.value["items"].as_array().into_iter().flatten();
+                found.extend(items.filter_map(|item| Some((place(item), Pull::from_object(item)?))));
+                break;
+            }
+            Err(error) if error.is(403) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    found.sort_by(|(a, one), (b, other)| (a, &one.name).cmp(&(b, &other.name)));
+    Ok(found)
 }
 
 /// Writes the ConfigMap; makes its namespace if that is missing.

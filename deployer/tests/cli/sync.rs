@@ -90,6 +90,15 @@ fn kubectl_is_there() -> bool {
     there
 }
 
+/// Fails unless `status` is what the published schema says.
+fn hold_to_schema(status: &Value) {
+    let path = testkit::workspace_root().join("crates/cli/schema/status.v1.json");
+    let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let errors: Vec<String> = schema.iter_errors(status).map(|error| error.to_string()).collect();
+    assert_eq!(errors, Vec::<String>::new(), "{status:#}");
+}
+
 #[test]
 fn one_look_deploys_the_branch_and_another_finds_nothing_to_do() {
     let stage = Stage::new();
@@ -101,6 +110,41 @@ fn one_look_deploys_the_branch_and_another_finds_nothing_to_do() {
     assert_eq!(report["commit"], commit.as_str());
     let second = stage.once(&["--output", "json"]);
     assert_eq!(second.json()["clusters"][0]["counts"]["unchanged"], 2, "{second}");
+    let status = |flags: &[&str]| {
+        let call = program("deployer").args(["status", "--configs"]).arg(stage.clusters.configs());
+        stage.sandbox.run(call.args(flags))
+    };
+    // Real clusters may have those of other tests too.
+    let mine = |status: &Value| {
+        let syncs = status["clusters"][0]["syncs"].as_array().cloned().unwrap_or_default();
+        syncs.into_iter().find(|sync| sync["namespace"] == stage.namespace.as_str()).unwrap()
+    };
+    let told = mine(&status(&["--output", "json", "--report", "s.html"]).success().json());
+    assert_eq!(
+        (&told["state"], &told["name"], &told["branch"]),
+        (&"synced".into(), &"kit-sync".into(), &"main".into())
+    );
+    assert_eq!((&told["commit"], &told["synced"]), (&commit.as_str().into(), &commit.as_str().into()));
+    assert!(
+        told["checked"].as_str().is_some_and(|time| time.ends_with('Z')) && told.get("message").is_none()
+    );
+    assert!(stage.sandbox.read("s.html").contains("What pulls on eu-1"));
+    stage.push("broken", "generated/eu-1/conf.yaml", "kind: [\n");
+    assert_eq!(stage.once(&[]).exit_code, 2);
+    let text = status(&[]).success().stdout;
+    let place = format!("{}/kit-sync", stage.namespace);
+    let line = text.lines().find(|line| line.starts_with("eu-1") && line.contains(&place)).unwrap();
+    assert!(line.contains(&commit[..12]) && line.contains("failed"), "{text}");
+    let why = format!("eu-1: sync {place} failed since ");
+    let why = text.lines().find(|line| line.starts_with(&why)).unwrap();
+    assert!(why.contains("conf.yaml"), "{text}");
+    let told = mine(&status(&["--output", "ndjson"]).success().json());
+    hold_to_schema(&status(&["--output", "json"]).json());
+    assert_eq!((&told["state"], &told["synced"]), (&"failed".into(), &commit.as_str().into()));
+    assert!(told["message"].as_str().unwrap().contains("conf.yaml"), "{told}");
+    stage.push("repaired", "generated/eu-1/conf.yaml", &stage.config("1"));
+    stage.once(&[]).success();
+    let commit = stage.repo.commit("main");
     if kubectl_is_there() {
         let note = stage.note();
         assert_eq!(
@@ -115,8 +159,8 @@ fn one_look_deploys_the_branch_and_another_finds_nothing_to_do() {
         let synced = |event: &&Value| event["reason"] == "Synced";
         assert_eq!(
             events["items"].as_array().unwrap().iter().filter(synced).count(),
-            1,
-            "the second was no news"
+            2,
+            "the second was no news, the repair was"
         );
     }
 }

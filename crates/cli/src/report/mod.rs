@@ -11,6 +11,7 @@ mod json;
 mod junit;
 mod markdown;
 mod merge;
+mod pulled;
 mod rollout;
 mod running;
 mod text;
@@ -25,6 +26,7 @@ pub use json::SharedJson;
 pub use junit::junit;
 pub use markdown::{SUMMARY_LIMIT, markdown};
 pub use merge::{MergeError, merge};
+pub use pulled::{SyncState, SyncStatus};
 pub use rollout::{RolloutReport, Stopped, VersionGroup, WaveReport, WaveState, waves};
 pub use running::{
     ClusterStatus, Difference, DifferenceKind, PodGroup, ResourceState, ResourceStatus, Status,

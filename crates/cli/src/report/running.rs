@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::html::{Block, Cell, Grid, Page, Section, Tone};
+use super::pulled::{self, SyncState, SyncStatus};
 use super::{Diagnosis, Trouble, VERSION};
 
 /// What kit runs, over the fleet.
@@ -33,6 +34,9 @@ pub struct ClusterStatus {
     /// What differs from the manifests and is not a workload above; only where manifests were given.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub differs: Vec<Difference>,
+    /// What pulls there (`deployer sync`), by namespace and name.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub syncs: Vec<SyncStatus>,
 }
 
 /// One workload.
@@ -269,7 +273,16 @@ impl Status {
         lines.join("\n") + "\n"
     }
 
-    /// What needs a look: workloads that are not ready, drift, clusters without an answer. Empty where there is nothing.
+    /// What the syncs of the clusters last did, a line each, cut to `width`; empty where none has one.
+    #[must_use]
+    pub fn syncs(&self, width: Option<usize>) -> String {
+        let fit =
+            |line: &str| width.map_or_else(|| line.to_owned(), |width| crate::progress::fit(line, width));
+        pulled::lines(&self.clusters).lines().map(|line| fit(line) + "\n").collect()
+    }
+
+    /// What needs a look: workloads that are not ready, drift, syncs that failed, clusters without an answer. Empty where
+    /// there is nothing.
     #[must_use]
     pub fn troubles(&self) -> String {
         let mut text = String::new();
@@ -290,6 +303,7 @@ impl Status {
                 );
                 resource.diagnoses.iter().for_each(|diagnosis| text += &format!("  {}\n", diagnosis.summary));
             }
+            text += &pulled::troubles(cluster);
             let own = cluster.resources.iter().filter_map(|resource| resource.difference.as_ref());
             let shown = own
                 .chain(&cluster.differs)
@@ -372,6 +386,9 @@ impl ClusterStatus {
         let drift = drift.filter(|difference| difference.kind.tone() == Tone::Bad).count();
         match (&self.trouble, bad, drift) {
             (Some(_), _, _) => ("does not answer".to_owned(), Tone::Bad),
+            (None, 0, 0) if self.syncs.iter().any(|sync| sync.state != SyncState::Synced) => {
+                ("sync failed".to_owned(), Tone::Bad)
+            }
             (None, 0, 0) => ("ready".to_owned(), Tone::Good),
             (None, 0, drift) => (format!("{drift} drifted or missing"), Tone::Bad),
             (None, bad, _) => (format!("{bad} not ready"), Tone::Bad),
@@ -393,6 +410,7 @@ impl ClusterStatus {
                 rows: self.resources.iter().map(ResourceStatus::page_row).collect(),
             }));
         }
+        blocks.extend(pulled::blocks(self));
         for resource in self.resources.iter().filter(|resource| !resource.diagnoses.is_empty()) {
             let found = resource.diagnoses.iter().map(|diagnosis| diagnosis.summary.clone()).collect();
             blocks.push(Block::Item(

@@ -3,7 +3,8 @@
 use cli::report::{
     ClusterReport, ClusterState, ClusterStatus, Counts, Diagnosis, Difference, DifferenceKind, EventLine,
     KeptReport, LogTail, ObjectReport, ObjectResult, PodGroup, Report, ResourceState, ResourceStatus,
-    RolloutReport, SetReport, Status, Stopped, Trouble, VERSION, VersionGroup, WaveReport, WaveState,
+    RolloutReport, SetReport, Status, Stopped, SyncState, SyncStatus, Trouble, VERSION, VersionGroup,
+    WaveReport, WaveState,
 };
 
 fn trouble(message: &str) -> Trouble {
@@ -217,6 +218,7 @@ pub(crate) fn status() -> Status {
         trouble: None,
         resources,
         differs: Vec::new(),
+        syncs: Vec::new(),
     };
     let silent = ClusterStatus {
         trouble: Some(trouble("the server does not answer: https://10.0.0.1:6443")),
@@ -224,7 +226,30 @@ pub(crate) fn status() -> Status {
     };
     let mut eu = cluster("eu-1", vec![drifted, well]);
     eu.differs = vec![difference("ConfigMap/shop/flags", DifferenceKind::Missing, &[])];
-    Status::new("2026-11-20T10:05:00Z".to_owned(), vec![silent, eu, cluster("us-1", Vec::new())])
+    let sync = |name: &str, state, commit: &str, message: &str| SyncStatus {
+        name: name.to_owned(),
+        namespace: "kit-system".to_owned(),
+        repo: "https://git.larkspur.example/manifests".to_owned(),
+        branch: "main".to_owned(),
+        path: "generated".to_owned(),
+        state,
+        commit: commit.to_owned(),
+        synced: "c6350f4c2709708b8f784408a440030e704b2b9a".to_owned(),
+        message: message.to_owned(),
+        since: "2026-11-20T10:00:00Z".to_owned(),
+        checked: "2026-11-20T10:04:30Z".to_owned(),
+    };
+    let mut us = cluster("us-1", Vec::new());
+    us.syncs = vec![
+        sync("kit-sync", SyncState::Synced, "c6350f4c2709708b8f784408a440030e704b2b9a", ""),
+        sync(
+            "kit-sync-tools",
+            SyncState::Failed,
+            "41aa7e0c2709708b8f784408a440030e704b2b9a",
+            "cannot read the repository: no such branch: main",
+        ),
+    ];
+    Status::new("2026-11-20T10:05:00Z".to_owned(), vec![silent, eu, us])
 }
 
 /// The same as a rollout in waves that stopped.
