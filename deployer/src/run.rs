@@ -85,7 +85,10 @@ fn deploy(args: &DeployArgs, source: Source, printer: &Printer) -> Result<Exit, 
     for line in args.retired.explanations() {
         printer.warn(&line);
     }
-    strategy::check(args)?;
+    // A rollback goes the way that the deploy went.
+    if matches!(source, Source::Manifests { .. }) {
+        strategy::check(args)?;
+    }
     let started = (jiff::Timestamp::now(), std::time::Instant::now());
     let (targets, manifests) = match &source {
         Source::Manifests { .. } => load(args)?,
@@ -328,7 +331,6 @@ pub(crate) fn fleet(args: &DeployArgs, manifests: Manifests, options: RolloutOpt
 }
 
 pub(crate) fn rollout_options(args: &DeployArgs) -> Result<RolloutOptions, Failure> {
-    strategy::check(args)?;
     let (change, wait, mark) = (&args.change, &args.wait, &args.mark);
     let approved = match &change.plan {
         Some(path) => Some(Arc::new(planfile::read(path, &planfile::fingerprint(args))?)),
@@ -465,6 +467,7 @@ async fn compare(status: &StatusArgs, deploy: &DeployArgs, targets: &[Target]) -
         targets.iter().filter(|target| dir.join(target.name.as_str()).is_dir()).cloned().collect();
     let manifests = Manifests { dir, namespaces: None, selector, resource: None };
     manifests.check(&targets)?;
+    strategy::check(deploy)?;
     let options = rollout_options(deploy)?;
     let options = RolloutOptions {
         connect: connect_options(&status.reach),

@@ -57,12 +57,6 @@ pub(crate) fn check(args: &DeployArgs) -> Result<(), Failure> {
             "at most 40 of a-z, 0-9 and `-`, neither first nor last a `-`",
         );
     }
-    if args.guard.prune {
-        return invalid(
-            "`--prune` would delete the reserves of `--strategy fast-rollback`, which are in no manifest",
-            "leave out `--prune`: `--reserves` says how many are kept",
-        );
-    }
     if args.change.raw {
         return invalid(
             "`--raw` sends manifests as they are, and `--strategy fast-rollback` renames them",

@@ -209,6 +209,7 @@ mod tests {
             objects: 1,
             parts: 1,
             rollback_to: rollback_to.map(|revision| format!("d{revision}")),
+            fast_id: None,
         }
     }
 

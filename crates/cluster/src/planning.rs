@@ -77,7 +77,10 @@ pub(crate) async fn plan(
             give_up(object, live, autoscaled.contains(&target));
         }
     }
-    let scene = Scene::look(connection, &wanted, &live, &mut cast, &options.marks).await?;
+    let mut scene = Scene::look(connection, &wanted, &live, &mut cast, &options.marks).await?;
+    if inventory.is_some() {
+        scene.leave(|theirs| resource_set::is_foreign(connection, theirs, options));
+    }
     let (marks, how) = (&options.marks, &options.plan);
     strategy::prepare(&mut wanted, &cast, &|object| live.get(object), marks, how);
     let mut deletions = old_jobs(&wanted, &live, options);

@@ -94,6 +94,12 @@ pub(crate) fn memberships(
         .collect()
 }
 
+/// Whether what is of the set with the id `theirs` is left alone.
+pub(crate) fn is_foreign(connection: &Connection, theirs: &str, options: &RolloutOptions) -> bool {
+    let namespace = options.set.namespace_on(connection);
+    inventory::is_foreign(theirs, &options.set, &namespace, options.plan.force_conflicts)
+}
+
 /// What planning knows by now.
 pub(crate) struct Known<'a> {
     pub(crate) connection: &'a Connection,
@@ -120,6 +126,7 @@ pub(crate) async fn settle(
         .members
         .iter()
         .filter(|(key, member)| !mentioned.contains(*key) && !is_run_of_wanted_job(&member.object, plan))
+        .filter(|(_, member)| !is_reserve(&member.object, plan, set))
         .map(|(_, member)| member.clone())
         .collect();
     let (mut kept, mut leftover) = (Vec::new(), 0);
@@ -196,6 +203,13 @@ fn is_run_of_wanted_job(member: &ObjectRef, plan: &Plan) -> bool {
         let wanted = &object.wanted.object;
         prune::job_base(wanted) == Some(base) && wanted.namespace == member.namespace
     })
+}
+
+/// Whether a member is a Deployment that another deploy has made from a manifest of this one: how many of those stay is
+/// `--reserves`' business. Going back after a failure removes what the failed deploy had made all the same.
+fn is_reserve(member: &ObjectRef, plan: &Plan, set: &SetOptions) -> bool {
+    let made_just_now = set.scope.only.as_ref().is_some_and(|only| only.contains(member));
+    plan.moves.siblings.contains(member) && (!made_just_now || plan.moves.deletes(member))
 }
 
 /// Runs of Jobs that have gone, or go now, are not members any more.

@@ -14,6 +14,7 @@ use crate::planning::{self, PlanError};
 use crate::prune::{PruneBudget, PruneOptions};
 use crate::resource_set;
 use crate::rollout::{Report, RolloutOptions};
+use crate::strategy::{FAST_ROLLBACK, ROLLING_UPDATE};
 use crate::turn::Turn;
 
 /// What a rollback deploys, and how.
@@ -36,6 +37,13 @@ pub(crate) async fn prepare(
     let namespace = set.namespace_on(connection);
     let inventory = resource_set::inventory(connection, None, options).await?.unwrap_or_default();
     let revision = history::target(&inventory, to, &set.name).map_err(PlanError::Manifests)?.clone();
+    if let (Some(id), true) = (&revision.fast_id, options.marks.raw || options.plan.create_only) {
+        return Err(PlanError::Manifests(
+            Trouble::new(format!("deploy `{}` was one of `{FAST_ROLLBACK}`, as `{id}`", revision.id))
+                .because("going back to it moves Services to its Deployments, which `--raw` and `--create-only` do not do")
+                .hint("leave out these flags"),
+        ));
+    }
     let objects =
         history::load(connection, &set.name, &namespace, &revision).await.map_err(PlanError::Manifests)?;
     let mut options = going_to(options, &revision);
@@ -56,6 +64,14 @@ fn going_to(options: &RolloutOptions, revision: &Revision) -> RolloutOptions {
     options.set.guard = None;
     options.set.commit = revision.commit.clone();
     options.set.brings_back = Some(revision.id.clone());
+    // The way that it was deployed, whatever is the way today: its Deployments may still be there.
+    options.marks.strategy = match &revision.fast_id {
+        Some(id) => {
+            options.marks.deploy_id = Some(id.clone());
+            FAST_ROLLBACK.to_owned()
+        }
+        None => ROLLING_UPDATE.to_owned(),
+    };
     options
 }
 

@@ -16,6 +16,7 @@ use crate::plan::{Action, Plan, SetPlan};
 use crate::planning;
 use crate::rollback;
 use crate::rollout::{self, Report, RolloutOptions, Run};
+use crate::strategy;
 use crate::writing;
 
 /// How often a plan is made again because somebody else was at work; a lease makes even two unlikely.
@@ -206,6 +207,7 @@ impl Turn<'_> {
             objects: plan.objects.len(),
             parts: if set.history > 0 { history::pack(&self.manifests.objects).len() } else { 0 },
             rollback_to: set.brings_back.clone(),
+            fast_id: strategy::fast_id(&self.options.marks).map(str::to_owned),
         });
         let keep = set.history.max(1);
         let surplus = next.history.len().saturating_sub(keep);

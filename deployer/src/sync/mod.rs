@@ -18,7 +18,7 @@ use cluster::stop::Stop;
 use gitrepo::{Follower, Look, Snapshot};
 use jiff::Timestamp;
 
-use crate::args::{DeployArgs, SyncArgs};
+use crate::args::{DeployArgs, Strategy, SyncArgs};
 use crate::configs::{self, ClusterFilter};
 use crate::fleet;
 use crate::report::{self, Facts};
@@ -35,6 +35,15 @@ const GIT_TIME: Duration = Duration::from_secs(5 * 60);
 pub(crate) fn sync(mut args: SyncArgs) -> Result<Exit, Failure> {
     let output = &args.deploy.output;
     let printer = Printer::new(output.format(), output.quiet, true);
+    if args.deploy.mark.strategy == Strategy::FastRollback {
+        return Err(Failure::invalid(
+            Problem::new(
+                "`--strategy fast-rollback` needs another id for every deploy, and `sync` deploys by itself",
+            )
+            .hint("leave out `--strategy`, or unset `STRATEGY`: `sync` replaces workloads in place")
+            .hint("to go back, revert in git"),
+        ));
+    }
     if args.install {
         printer.result(&install::manifests(&args)?);
         return Ok(Exit::Done);

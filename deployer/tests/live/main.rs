@@ -7,6 +7,7 @@
 
 mod failures;
 mod killed;
+mod sets;
 mod stage;
 mod switching;
 mod trace;

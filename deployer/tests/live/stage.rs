@@ -114,6 +114,7 @@ pub(crate) async fn watch(
     };
     let (mut served, mut wrong) = (BTreeMap::<String, bool>::new(), Vec::new());
     while !stop.load(Ordering::SeqCst) {
+        let began = Instant::now();
         let before = list("pods").await;
         let services = list("services").await;
         let after = list("pods").await;
@@ -140,7 +141,8 @@ pub(crate) async fn watch(
                 served.insert(name, true);
             }
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        // Who looks all the time is not to take the machine from those who work.
+        tokio::time::sleep(Duration::from_millis(20).max(began.elapsed() * 2)).await;
     }
     wrong
 }
@@ -195,9 +197,41 @@ impl Stage {
             program("deployer")
                 .args(["--namespaces-dir", "namespaces", "--manifests-dir", "manifests", "--configs"])
                 .arg(self.clusters.configs())
+                .args(["--inventory-namespace", &self.namespace])
                 .args(flags)
                 .deadline(Duration::from_secs(150)),
         )
+    }
+
+    /// `deployer rollback` of a resource set; what it had before is all it knows.
+    pub(crate) fn rollback(&self, set: &str, flags: &[&str]) -> (i32, Value) {
+        let call = program("deployer")
+            .args(["rollback", "--output", "json", "--resource-set", set, "--configs"])
+            .arg(self.clusters.configs())
+            .args(["--inventory-namespace", &self.namespace])
+            .args(flags);
+        let answer = self.sandbox.run(call);
+        assert!(!answer.stdout.is_empty(), "{answer}");
+        (answer.exit_code, answer.json()["clusters"][0].clone())
+    }
+
+    /// The members of a resource set that are of a kind.
+    pub(crate) fn members(&self, set: &str, kind: &str) -> Vec<String> {
+        let path = self.path("api/v1", &format!("configmaps/kit-set-{set}"));
+        let inventory = self.api.get(&path).unwrap();
+        let objects: Value =
+            serde_json::from_str(inventory["data"]["objects.json"].as_str().unwrap()).unwrap();
+        let all = objects.as_array().unwrap().iter().filter(|object| object["kind"] == kind);
+        all.map(|object| object["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The names of the pods, sorted.
+    pub(crate) fn pods(&self) -> Vec<String> {
+        let items = self.api.items(&self.path("api/v1", "pods"));
+        let mut names: Vec<String> =
+            items.iter().map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
     }
 
     pub(crate) fn fast(&self, id: &str, flags: &[&str]) -> (i32, Value) {

@@ -42,17 +42,7 @@ fn traffic_moves_with_its_followers_back_and_forth_and_three_reserves_stay() {
     assert_eq!((code, counts(&again)), (0, json!({"unchanged": 5})), "{again:#}");
 
     // Back, with the manifests of d2: one write per Service and one for the budget, no new pods.
-    let pods = || {
-        let mut names: Vec<String> = stage
-            .api
-            .items(&stage.path("api/v1", "pods"))
-            .iter()
-            .map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned())
-            .collect();
-        names.sort();
-        names
-    };
-    let before = pods();
+    let before = stage.pods();
     let (code, back) = stage.fast("d1", &["--is-rollback"]);
     assert_eq!(
         (code, counts(&back)),
@@ -66,7 +56,7 @@ fn traffic_moves_with_its_followers_back_and_forth_and_three_reserves_stay() {
             "it differs from the manifest: what was deployed as `d1` is used as it is (`--force` applies the manifest)".into()
         )
     );
-    assert_eq!((pods(), stage.ids()), (before, vec!["d1".to_owned(); 2]));
+    assert_eq!((stage.pods(), stage.ids()), (before, vec!["d1".to_owned(); 2]));
     let web = stage.api.get(&stage.path("apis/apps/v1", "deployments/web-d1")).unwrap();
     assert_eq!(web["spec"]["template"]["spec"]["containers"][0]["image"], "registry.example.com/web:1");
 

@@ -24,6 +24,22 @@ fn an_id_is_needed_and_has_to_fit_into_names() {
 }
 
 #[test]
+fn a_sync_has_no_id_for_each_deploy() {
+    let call = program("deployer").args(["sync", "--repo", "https://git.example.org/m", "--once"]).args([
+        "--strategy",
+        "fast-rollback",
+        "--deploy-id",
+        "d1",
+    ]);
+    let answer = Sandbox::new().run(call);
+    assert_eq!(answer.exit_code, 2, "{answer}");
+    assert!(
+        answer.stderr.contains("needs another id for every deploy, and `sync` deploys by itself"),
+        "{answer}"
+    );
+}
+
+#[test]
 fn flags_that_contradict_the_strategy_are_refused() {
     assert!(refused(&["--deploy-id", "d1", "--raw"]).contains("`--raw` sends manifests as they are"));
     assert!(refused(&["--deploy-id", "d1", "--create-only"]).contains("`--create-only` leaves Services"));

@@ -2,6 +2,7 @@
 //! `KIT_TEST_CONFIGS` too.
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // a panic in a test's helper is a failed test
 
+mod fast;
 mod fleet;
 mod gates;
 mod killed;

@@ -19,6 +19,12 @@ pub(crate) enum Membership {
     Foreign(Trouble),
 }
 
+/// Whether what is of the set with this id is left alone by a deploy of ours that could do without it.
+pub(crate) fn is_foreign(theirs: &str, set: &SetOptions, namespace: &str, force: bool) -> bool {
+    let id = |name: &SetName| applyset::id(&name.parent(), namespace);
+    theirs != id(&set.name) && !(set.named && (force || theirs == id(&SetName::default())))
+}
+
 /// Labels `wanted` as a member of the set, unless the live object is another set's.
 pub(crate) fn membership(
     wanted: &mut Wanted,
@@ -112,6 +118,16 @@ mod tests {
             membership(&mut object, Some(&other), &set("shop", true), "web", true),
             Membership::Member
         );
+    }
+
+    #[test]
+    fn what_another_set_has_made_is_left_alone_unless_it_has_no_name() {
+        let id = |name: &str| applyset::id(&format!("kit-set-{name}"), "web");
+        let foreign = |of: &str, set: &SetOptions, force| is_foreign(&id(of), set, "web", force);
+        let (shop, unnamed) = (set("shop", true), set("default", false));
+        assert!(foreign("cart", &shop, false) && foreign("cart", &unnamed, true));
+        assert!(!foreign("shop", &shop, false) && !foreign("default", &unnamed, false));
+        assert!(!foreign("default", &shop, false) && !foreign("cart", &shop, true));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use manifest::ObjectRef;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-pub(crate) use member::{Membership, membership};
+pub(crate) use member::{Membership, is_foreign, membership};
 pub use options::{Manifests, RollbackTo, Scope, SetOptions};
 pub(crate) use store::{CONFIG_MAP, WriteError, write};
 pub use store::{ReadError, read};
@@ -153,6 +153,9 @@ pub struct Revision {
     /// The id of the deploy that it brought back.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rollback_to: Option<String>,
+    /// With `fast-rollback`: the id in the names of its Deployments.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fast_id: Option<String>,
 }
 
 /// The deploys of a set, as stored.
@@ -295,6 +298,7 @@ mod tests {
                 objects: 1,
                 parts: 1,
                 rollback_to: None,
+                fast_id: None,
             }],
             live: None,
         }

@@ -21,6 +21,8 @@ mod scene;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use manifest::ObjectRef;
 use serde_json::{Map, Value};
 
@@ -83,9 +85,16 @@ pub struct Moves {
     pub after: Vec<Step>,
     /// What the user should know.
     pub warnings: Vec<(ObjectRef, String)>,
+    /// Deployments that other deploys have made from the same manifests. What becomes of them is decided here, not by pruning.
+    pub siblings: BTreeSet<ObjectRef>,
 }
 
 impl Moves {
+    /// Whether a step deletes `object`.
+    pub fn deletes(&self, object: &ObjectRef) -> bool {
+        self.steps().any(|step| step.what == What::Delete && step.object == *object)
+    }
+
     /// Every step, in order.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.before.iter().chain(&self.grow).chain(&self.after)
@@ -158,7 +167,7 @@ impl Step {
         let change = |path: &str, before, after| Change { path: path.to_owned(), before, after, drift: None };
         match &self.what {
             What::Select { from, to } => {
-                let keys: std::collections::BTreeSet<&String> = from.keys().chain(to.keys()).collect();
+                let keys: BTreeSet<&String> = from.keys().chain(to.keys()).collect();
                 keys.into_iter()
                     .filter(|key| from.get(*key) != to.get(*key))
                     .map(|key| {

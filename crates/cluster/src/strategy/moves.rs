@@ -40,6 +40,7 @@ pub(crate) fn moves(
     }
     lost(planned, cast, scene);
     let wanted: Vec<Wanted> = planned.iter().map(|object| object.wanted.clone()).collect();
+    moves.siblings = scene.siblings.values().flatten().map(|sibling| sibling.object.clone()).collect();
     moves.mains = cast.mains.iter().copied().collect();
     let moving =
         |index: &usize| planned[*index].live.is_some() && planned[*index].action != Action::Unchanged;
@@ -284,6 +285,13 @@ impl Around<'_> {
         let mut older: Vec<&Sibling> = Vec::new();
         let mut kept: Vec<&Sibling> = Vec::new();
         for sibling in self.siblings {
+            if sibling.foreign {
+                moves.warnings.push((
+                    sibling.object.clone(),
+                    "it belongs to another resource set, so it stays as it is".to_owned(),
+                ));
+                continue;
+            }
             match (&sibling.strategy, self.fast) {
                 (None, _) => moves.warnings.push((
                     sibling.object.clone(),

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::connect::{CallError, Connection};
 use crate::discovery::Resource;
+use crate::inventory::applyset::part_of;
 use crate::live::{self, Live};
 use crate::plan::{ID_LABEL, Marks, ORIGINAL_NAME, STRATEGY_LABEL, Wanted};
 use crate::status;
@@ -32,6 +33,10 @@ pub(crate) struct Sibling {
     /// The labels of its pods.
     pub(crate) labels: Map<String, Value>,
     pub(crate) ready: bool,
+    /// The resource set that it is of, as its label says.
+    pub(crate) set: Option<String>,
+    /// Whether that is one from which this deploy takes nothing.
+    pub(crate) foreign: bool,
 }
 
 impl Sibling {
@@ -53,6 +58,8 @@ impl Sibling {
             full: manifest::object::annotation(&live, FULL_REPLICAS).and_then(|text| text.parse().ok()),
             labels: template_labels(&live).cloned().unwrap_or_default(),
             ready: status::assess(&live).is_current(),
+            set: part_of(&live).map(str::to_owned),
+            foreign: false,
         }
     }
 
@@ -139,6 +146,13 @@ impl Scene {
             scene.list_pods(connection, wanted, live, cast, id).await?;
         }
         Ok(scene)
+    }
+
+    /// Marks the siblings of those resource sets from which this deploy takes nothing.
+    pub(crate) fn leave(&mut self, theirs: impl Fn(&str) -> bool) {
+        for sibling in self.siblings.values_mut().flatten() {
+            sibling.foreign = sibling.set.as_deref().is_some_and(&theirs);
+        }
     }
 
     /// Deployments of the manifest's own name that kit has not made: what ran before kit came.
