@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cli::bug;
 use cluster::connect::{Plugins, Target};
 use cluster::events::{Event, Events};
-use cluster::outcome::{ClusterOutcome, ClusterState, Counts, Trouble};
+use cluster::outcome::{ClusterOutcome, ClusterState, Trouble};
 use cluster::plan::SharedChanges;
 use cluster::rollout::{self, RolloutOptions, Run};
 use futures::StreamExt as _;
@@ -95,20 +95,5 @@ async fn one(fleet: &Arc<Fleet>, target: &Target, events: UnboundedSender<Event>
 }
 
 pub(crate) fn failed(cluster: manifest::ClusterName, trouble: Trouble) -> ClusterOutcome {
-    ClusterOutcome {
-        cluster,
-        state: ClusterState::Failed,
-        unreachable: false,
-        counts: Counts::default(),
-        trouble: Some(trouble),
-        objects: Vec::new(),
-        changes: Vec::new(),
-        plan: None,
-        set: None,
-        warnings: Vec::new(),
-        seconds: 0.0,
-        requests: 0,
-        bytes_sent: 0,
-        bytes_received: 0,
-    }
+    ClusterOutcome { trouble: Some(trouble), ..ClusterOutcome::new(cluster, ClusterState::Failed) }
 }

@@ -89,6 +89,21 @@ pub enum ObjectResult {
     },
 }
 
+impl ObjectResult {
+    /// What is wrong with the object, if something is.
+    pub fn trouble(&self) -> Option<&Trouble> {
+        match self {
+            Self::Failed { trouble } | Self::NotReady { trouble, .. } => Some(trouble),
+            Self::Created
+            | Self::Configured
+            | Self::Recreated
+            | Self::Unchanged
+            | Self::Deleted
+            | Self::Skipped { .. } => None,
+        }
+    }
+}
+
 /// One object of an outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -198,6 +213,33 @@ pub struct ClusterOutcome {
     pub bytes_sent: u64,
     /// Bytes of response bodies over the wire.
     pub bytes_received: u64,
+}
+
+impl ClusterOutcome {
+    /// A cluster of which no more is known than how it ended.
+    pub fn new(cluster: ClusterName, state: ClusterState) -> Self {
+        Self {
+            cluster,
+            state,
+            unreachable: false,
+            counts: Counts::default(),
+            trouble: None,
+            objects: Vec::new(),
+            changes: Vec::new(),
+            plan: None,
+            set: None,
+            warnings: Vec::new(),
+            seconds: 0.0,
+            requests: 0,
+            bytes_sent: 0,
+            bytes_received: 0,
+        }
+    }
+
+    /// The objects that are not as they should be, and why.
+    pub fn bad(&self) -> impl Iterator<Item = (&ObjectOutcome, &Trouble)> {
+        self.objects.iter().filter_map(|object| Some((object, object.result.trouble()?)))
+    }
 }
 
 /// The resource set of an outcome.

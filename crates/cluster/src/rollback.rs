@@ -155,17 +155,9 @@ async fn back(
 
 /// Why a rollback did not work.
 fn said(report: &Report<'_>) -> Trouble {
-    let bad = report.outcome.objects.iter().find_map(|object| match &object.result {
-        ObjectResult::Failed { trouble } | ObjectResult::NotReady { trouble, .. } => {
-            Some(Trouble::new(format!("{}: {}", object.object, trouble.line())))
-        }
-        ObjectResult::Created
-        | ObjectResult::Configured
-        | ObjectResult::Recreated
-        | ObjectResult::Unchanged
-        | ObjectResult::Deleted
-        | ObjectResult::Skipped { .. } => None,
-    });
+    let mut bad = report.outcome.bad();
+    let bad =
+        bad.next().map(|(object, trouble)| Trouble::new(format!("{}: {}", object.object, trouble.line())));
     report.outcome.trouble.clone().or(bad).unwrap_or_else(|| Trouble::new("it was stopped"))
 }
 

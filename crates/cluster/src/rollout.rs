@@ -318,22 +318,7 @@ pub(crate) struct Report<'a> {
 
 impl<'a> Report<'a> {
     pub(crate) fn new(target: &'a Target, started: Instant, events: Events) -> Self {
-        let outcome = ClusterOutcome {
-            cluster: target.name.clone(),
-            state: ClusterState::Done,
-            unreachable: false,
-            counts: Counts::default(),
-            trouble: None,
-            objects: Vec::new(),
-            changes: Vec::new(),
-            plan: None,
-            set: None,
-            warnings: Vec::new(),
-            seconds: 0.0,
-            requests: 0,
-            bytes_sent: 0,
-            bytes_received: 0,
-        };
+        let outcome = ClusterOutcome::new(target.name.clone(), ClusterState::Done);
         Self { target, started, events, outcome }
     }
 

@@ -10,6 +10,7 @@ mod source;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use cli::report::Report;
 use cli::{Exit, Failure, Format, Printer, Problem};
 use cluster::connect::Target;
 use cluster::outcome::{ClusterOutcome, ClusterState};
@@ -24,6 +25,7 @@ use crate::fleet;
 use crate::report::{self, Facts};
 use crate::run;
 use crate::signals::Interrupted;
+use crate::webhook::Webhooks;
 use gauges::Gauges;
 use notes::{Notes, Verdict};
 use source::Checkout;
@@ -209,8 +211,8 @@ impl Puller {
         if targets.is_empty() {
             return Ok(Round { state: PullState::Refused, exit: Exit::Refused });
         }
-        let outcomes = match self.deploy(&seen, &targets, moved, stop).await {
-            Ok(outcomes) => outcomes,
+        let (outcomes, webhooks) = match self.deploy(&seen, &targets, moved, stop).await {
+            Ok(dealt) => dealt,
             // What the branch holds cannot be deployed: the next commit may.
             Err(failure) => {
                 failure.problems.iter().for_each(|problem| self.printer.error(problem));
@@ -222,7 +224,9 @@ impl Puller {
             }
         };
         let exit = run::exit_code(&outcomes, &self.args.deploy.change, interrupted);
-        self.tell(&outcomes, moved, exit);
+        let report = report::report(&outcomes, facts(&self.args.deploy, &outcomes, exit));
+        self.tell(&outcomes, moved, &report);
+        webhooks.ended(&report).await.iter().for_each(|line| self.printer.warn(line));
         if !run::plan_only(&self.args.deploy) {
             for outcome in &outcomes {
                 self.note(outcome, &seen).await;
@@ -328,14 +332,14 @@ impl Puller {
         }
     }
 
-    /// One deploy of what was seen to those clusters that may have it.
+    /// One deploy of what was seen to those clusters that may have it; and who is to hear how it ended.
     async fn deploy(
         &mut self,
         seen: &Seen,
         allowed: &[Target],
         moved: bool,
         stop: &Stop,
-    ) -> Result<Vec<ClusterOutcome>, Failure> {
+    ) -> Result<(Vec<ClusterOutcome>, Webhooks), Failure> {
         let root = self.checkout.current().map(std::path::Path::to_owned).unwrap_or_default();
         let namespaces = self.args.git.namespaces_path.as_deref().map(|path| root.join(source::folder(path)));
         let args = &mut self.args.deploy;
@@ -351,14 +355,12 @@ impl Puller {
             // Such a round only looks after drift: it is silent unless it finds some.
             let fleet = run::fleet(args, manifests, options, stop.clone());
             let (events, _unheard) = tokio::sync::mpsc::unbounded_channel();
-            return Ok(fleet::deploy(fleet, targets, events).await);
+            return Ok((fleet::deploy(fleet, targets, events).await, Webhooks::default()));
         }
         let webhooks = run::webhooks(args, &targets, &manifests)?;
         let outcomes =
             run::act(args, targets, manifests, options, stop.clone(), &webhooks, &self.printer).await;
-        let report = report::report(&outcomes, facts(args, &outcomes, Exit::Done));
-        webhooks.ended(&report).await.iter().for_each(|line| self.printer.warn(line));
-        Ok(outcomes)
+        Ok((outcomes, webhooks))
     }
 
     /// Writes down how a cluster ended.
@@ -372,20 +374,18 @@ impl Puller {
     }
 
     /// What people and programs read of a round. One that changed nothing is not told again.
-    fn tell(&self, outcomes: &[ClusterOutcome], moved: bool, exit: Exit) {
+    fn tell(&self, outcomes: &[ClusterOutcome], moved: bool, report: &Report) {
         let quiet = outcomes.iter().all(|outcome| {
             outcome.state == ClusterState::Done && outcome.counts.changes() == 0 && outcome.trouble.is_none()
         });
         if quiet && !moved && !self.args.once {
             return;
         }
-        let args = &self.args.deploy;
-        let report = report::report(outcomes, facts(args, outcomes, exit));
         match self.printer.format() {
             Format::Json if self.args.once => self.printer.result(&report.json()),
             // One document per round, each on a line.
             Format::Json | Format::Ndjson => self.printer.result(&report.json_line()),
-            Format::Text => run::tell(args, &self.printer, outcomes, &report),
+            Format::Text => run::tell(&self.args.deploy, &self.printer, outcomes, report),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cli::Printer;
 use cluster::connect::{ConnectOptions, Connection, Plugins, Target};
 use cluster::events::Events;
-use cluster::outcome::{ClusterOutcome, ClusterState, ObjectResult};
+use cluster::outcome::{ClusterOutcome, ClusterState};
 use cluster::pull::{self, Pull, PullState};
 use futures::StreamExt as _;
 use futures::stream;
@@ -173,17 +173,7 @@ fn why(outcome: &ClusterOutcome) -> String {
     if let Some(trouble) = &outcome.trouble {
         return trouble.line();
     }
-    let mut reasons = outcome.objects.iter().filter_map(|object| match &object.result {
-        ObjectResult::Failed { trouble } | ObjectResult::NotReady { trouble, .. } => {
-            Some(format!("{}: {}", object.object, trouble.line()))
-        }
-        ObjectResult::Created
-        | ObjectResult::Configured
-        | ObjectResult::Recreated
-        | ObjectResult::Unchanged
-        | ObjectResult::Deleted
-        | ObjectResult::Skipped { .. } => None,
-    });
+    let mut reasons = outcome.bad().map(|(object, trouble)| format!("{}: {}", object.object, trouble.line()));
     let first = reasons.next().unwrap_or_default();
     match reasons.count() {
         0 => first,

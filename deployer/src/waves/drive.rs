@@ -7,7 +7,7 @@ use std::sync::Arc;
 use cluster::connect::Target;
 use cluster::events::Event;
 use cluster::fleet::{Entry, Ledger, Standing, Verdict, Wave};
-use cluster::outcome::{ClusterOutcome, ClusterState, Trouble};
+use cluster::outcome::{ClusterOutcome, ClusterState, ObjectResult, Trouble};
 use cluster::plan::SharedChanges;
 use cluster::rollout::Extent;
 use futures::StreamExt as _;
@@ -304,21 +304,13 @@ fn running(outcome: &ClusterOutcome) -> Vec<ObjectRef> {
 
 /// Why a cluster failed, in one line for the journal.
 fn why(outcome: &ClusterOutcome) -> String {
-    use cluster::outcome::ObjectResult;
     if let Some(trouble) = &outcome.trouble {
         return trouble.line();
     }
-    let bad = outcome.objects.iter().find_map(|object| match &object.result {
-        ObjectResult::Failed { trouble } => Some(format!("{} failed: {}", object.object, trouble.line())),
-        ObjectResult::NotReady { trouble, .. } => {
-            Some(format!("{} is not ready: {}", object.object, trouble.line()))
-        }
-        ObjectResult::Created
-        | ObjectResult::Configured
-        | ObjectResult::Recreated
-        | ObjectResult::Unchanged
-        | ObjectResult::Deleted
-        | ObjectResult::Skipped { .. } => None,
+    let bad = outcome.bad().next().map(|(object, trouble)| {
+        let how =
+            if matches!(object.result, ObjectResult::NotReady { .. }) { "is not ready" } else { "failed" };
+        format!("{} {how}: {}", object.object, trouble.line())
     });
     bad.unwrap_or_else(|| "it is not as wanted".to_owned())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cli::report::{Report, RolloutReport, Stopped, VersionGroup, WaveReport, WaveState};
 use cluster::connect::Target;
 use cluster::fleet::{Journal, Standing, Wave};
-use cluster::outcome::{ClusterOutcome, ClusterState, Counts};
+use cluster::outcome::{ClusterOutcome, ClusterState};
 use cluster::survey;
 use futures::StreamExt as _;
 use futures::stream;
@@ -118,32 +118,13 @@ pub(crate) fn outcomes(planned: &Planned, journal: &Journal, driven: &Driven) ->
         .map(|cluster| match driven.outcomes.get(cluster) {
             Some(outcome) => outcome.clone(),
             None if journal.standing(cluster) == Some(&Standing::Done) => {
-                untouched(cluster, ClusterState::Done)
+                ClusterOutcome::new(cluster.clone(), ClusterState::Done)
             }
-            None => untouched(cluster, ClusterState::NotStarted),
+            None => ClusterOutcome::new(cluster.clone(), ClusterState::NotStarted),
         })
         .collect();
     outcomes.sort_by(|a, b| a.cluster.cmp(&b.cluster));
     outcomes
-}
-
-fn untouched(cluster: &ClusterName, state: ClusterState) -> ClusterOutcome {
-    ClusterOutcome {
-        cluster: cluster.clone(),
-        state,
-        unreachable: false,
-        counts: Counts::default(),
-        trouble: None,
-        objects: Vec::new(),
-        changes: Vec::new(),
-        plan: None,
-        set: None,
-        warnings: Vec::new(),
-        seconds: 0.0,
-        requests: 0,
-        bytes_sent: 0,
-        bytes_received: 0,
-    }
 }
 
 /// Says of each cluster of `report` what the rollout knows of it.
