@@ -19,6 +19,12 @@ use crate::template::{Engine, Templates};
 /// Renderings kept for each resource and template: one for each type of cluster, as a rule.
 const KEPT: usize = 4;
 
+/// After so many clusters of which none is as another, a resource is taken to depend on its cluster...
+const PATIENCE: u32 = 12;
+
+/// ...and only each so many-th cluster is still compared, should the others be alike.
+const STRIDE: u32 = 8;
+
 /// A rendering that passed the check.
 #[derive(Debug, Clone)]
 pub(crate) struct Made {
@@ -33,7 +39,7 @@ pub(crate) struct Made {
 /// The values that a rendering depends on: those of the data whose names the template could mean.
 pub(crate) type Signature = Vec<(Arc<str>, Arc<Node>)>;
 
-type ByFile = HashMap<String, Vec<Entry>>;
+type ByFile = HashMap<String, Recent>;
 
 type Names = Option<Arc<HashSet<Box<str>>>>;
 
@@ -43,6 +49,14 @@ struct Entry {
     made: Option<Made>,
 }
 
+/// The last renderings of one resource by one template.
+#[derive(Default)]
+struct Recent {
+    entries: Vec<Entry>,
+    /// Clusters since one was as another.
+    misses: u32,
+}
+
 #[derive(Default)]
 pub(crate) struct Memo {
     names: Mutex<HashMap<String, Names>>,
@@ -50,15 +64,18 @@ pub(crate) struct Memo {
 }
 
 impl Memo {
-    /// What the output of `file` over `root` depends on; `None` if that cannot be told.
+    /// What the output of `file` over `root` depends on; `None` if that cannot be told, or is not worth it.
     pub(crate) fn signature(
         &self,
         templates: &Templates,
         repository: &Repository,
-        engine: Engine,
-        file: &str,
+        resource: &str,
+        (engine, file): (Engine, &str),
         root: &Node,
     ) -> Option<Signature> {
+        if self.is_hopeless(resource, file) {
+            return None;
+        }
         let known = self.names.lock().unwrap_or_else(PoisonError::into_inner).get(file).cloned();
         let names = match known {
             Some(names) => names,
@@ -73,23 +90,35 @@ impl Memo {
         Some(entries.map(|entry| (entry.key.clone(), entry.value.clone())).collect())
     }
 
+    /// Whether comparing costs more than it brings: a resource that prints the name of its cluster, say.
+    fn is_hopeless(&self, resource: &str, file: &str) -> bool {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(recent) = entries.get_mut(resource).and_then(|files| files.get_mut(file)) else {
+            return false;
+        };
+        recent.misses = recent.misses.saturating_add(1);
+        recent.misses > PATIENCE && !recent.misses.is_multiple_of(STRIDE)
+    }
+
     pub(crate) fn get(&self, resource: &str, file: &str, signature: &Signature) -> Option<Option<Made>> {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let recent = entries.get(resource)?.get(file)?;
-        recent.iter().rev().find(|entry| same(&entry.signature, signature)).map(|entry| entry.made.clone())
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = entries.get_mut(resource)?.get_mut(file)?;
+        let known = recent.entries.iter().rev().find(|entry| same(&entry.signature, signature))?;
+        recent.misses = 0;
+        Some(known.made.clone())
     }
 
     pub(crate) fn put(&self, resource: &Arc<str>, file: &str, signature: Signature, made: Option<Made>) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let files = entries.entry(resource.clone()).or_default();
         if !files.contains_key(file) {
-            files.insert(file.to_owned(), Vec::with_capacity(KEPT));
+            files.insert(file.to_owned(), Recent::default());
         }
-        if let Some(recent) = files.get_mut(file) {
-            if recent.len() == KEPT {
-                recent.remove(0);
+        if let Some(Recent { entries, .. }) = files.get_mut(file) {
+            if entries.len() == KEPT {
+                entries.remove(0);
             }
-            recent.push(Entry { signature, made });
+            entries.push(Entry { signature, made });
         }
     }
 }

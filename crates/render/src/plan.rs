@@ -1,7 +1,7 @@
 //! From a repository to the files of each cluster: pure once the layers are read.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use globset::GlobMatcher;
 use manifest::ObjectRef;
@@ -50,7 +50,7 @@ pub struct OutputFile {
     /// The template or copied file, as the user would type it.
     pub source: Arc<str>,
     /// The same, relative to the folder of kit.yaml, so that it does not depend on where the program was started.
-    pub rooted_source: String,
+    pub rooted_source: Arc<str>,
     /// The objects in it.
     pub objects: Arc<[ObjectRef]>,
     /// The lines, from 1, that hold a secret.
@@ -84,8 +84,16 @@ pub struct Renderer {
     provider: Option<Box<dyn Provider>>,
     memo: Memo,
     prepared: Prepared,
+    sources: Mutex<HashMap<String, Source>>,
     resources: Vec<(String, GlobMatcher)>,
     options: Options,
+}
+
+/// A file of the resources: as the user would type it, and relative to the folder of kit.yaml.
+#[derive(Clone)]
+struct Source {
+    shown: Arc<str>,
+    rooted: Arc<str>,
 }
 
 impl Renderer {
@@ -113,6 +121,7 @@ impl Renderer {
             provider,
             memo: Memo::default(),
             prepared: Prepared::default(),
+            sources: Mutex::default(),
             resources,
             options,
         })
@@ -397,7 +406,10 @@ impl Renderer {
         // The same text in another cluster may have come from other places.
         let signature = match self.options.provenance {
             true => None,
-            false => self.memo.signature(&self.templates, &self.repository, engine, relative, root),
+            false => {
+                let template = (engine, relative);
+                self.memo.signature(&self.templates, &self.repository, rendering.name, template, root)
+            }
         };
         let known = signature.as_ref().and_then(|it| self.memo.get(rendering.name, relative, it));
         let made = match known {
@@ -410,13 +422,14 @@ impl Renderer {
                 made
             }
         };
+        let Source { shown, rooted } = self.source(relative);
         Ok(made.map(|made| OutputFile {
             name: output,
             text: made.text,
             mode: made.mode,
             resource: rendering.name.clone(),
-            source: self.source(relative),
-            rooted_source: self.repository.rooted(&self.repository.folders.resources.join(relative)),
+            source: shown,
+            rooted_source: rooted,
             objects: made.objects,
             secret_lines: made.secret_lines,
             lines: made.lines,
@@ -424,8 +437,17 @@ impl Renderer {
         }))
     }
 
-    fn source(&self, relative: &str) -> Arc<str> {
-        crate::files::shown(&self.repository.folders.resources.join(relative)).into()
+    /// What the user calls a file of the resources; told once for all clusters.
+    fn source(&self, relative: &str) -> Source {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(source) = sources.get(relative) {
+            return source.clone();
+        }
+        let path = self.repository.folders.resources.join(relative);
+        let source =
+            Source { shown: crate::files::shown(&path).into(), rooted: self.repository.rooted(&path).into() };
+        sources.insert(relative.to_owned(), source.clone());
+        source
     }
 
     fn make(
@@ -455,7 +477,7 @@ impl Renderer {
             return Ok(None);
         }
         let objects = check::check(&text, self.output_schema()).map_err(|findings| {
-            let source = self.source(relative);
+            let source = self.source(relative).shown;
             let trace = self.trace(engine, relative, rendering.view, &text);
             let rendered =
                 Output { engine, source: &source, text: &text, name: output, trace: trace.as_ref() };

@@ -58,10 +58,10 @@ impl Jinja {
     ) -> Result<(), Problem> {
         let template = self.environment.get_template(file);
         let rendered = template.and_then(|template| {
-            let mut writer = Limited { out: std::mem::take(out) };
+            let mut writer = Limited { out: std::mem::take(out).into_bytes() };
             let context = Jinjavalue::from_dyn_object(view.extended.clone());
             let result = template.render_captured_to(context, &mut writer);
-            *out = writer.out;
+            *out = String::from_utf8(writer.out).expect("the engine writes whole strings");
             result.map(drop)
         });
         rendered.map_err(|error| self.problem(&error, file, place, view, searched))
@@ -312,9 +312,9 @@ fn position(source: &str, offset: usize) -> (u32, u32) {
     (line, before[start..].chars().count() as u32 + 1)
 }
 
-/// Refuses more than [`MOST_BYTES`].
+/// Refuses more than [`MOST_BYTES`]. Bytes, because to check each of many small pieces for text costs more than the whole.
 struct Limited {
-    out: String,
+    out: Vec<u8>,
 }
 
 impl std::io::Write for Limited {
@@ -322,8 +322,7 @@ impl std::io::Write for Limited {
         if self.out.len() + bytes.len() > MOST_BYTES {
             return Err(std::io::Error::other("too much"));
         }
-        let text = std::str::from_utf8(bytes).map_err(std::io::Error::other)?;
-        self.out.push_str(text);
+        self.out.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
