@@ -474,7 +474,7 @@ async fn compare(status: &StatusArgs, deploy: &DeployArgs, targets: &[Target]) -
         timeout: status.reach.timeout,
         extent: Extent::Plan,
         // Nothing is written: what somebody else holds is drift to be told, not a reason to refuse.
-        plan: PlanOptions { force_conflicts: true, ..options.plan },
+        plan: PlanOptions { force_conflicts: true, create_only: false, force: false, ..options.plan },
         ..options
     };
     let (_switch, stop) = Stop::new();

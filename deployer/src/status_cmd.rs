@@ -184,12 +184,13 @@ fn differences(outcome: &ClusterOutcome) -> BTreeMap<String, Difference> {
         let name = object.object.to_string();
         let (kind, fields) = match &object.result {
             ObjectResult::Failed { trouble } => (DifferenceKind::Failed, vec![trouble.line()]),
-            ObjectResult::Skipped { because } => (DifferenceKind::Failed, vec![because.clone()]),
             ObjectResult::Created
             | ObjectResult::Configured
             | ObjectResult::Recreated
             | ObjectResult::Unchanged
             | ObjectResult::Deleted
+            // A Job that has run and gone.
+            | ObjectResult::Skipped { .. }
             | ObjectResult::NotReady { .. } => (DifferenceKind::InSync, Vec::new()),
         };
         (name.clone(), Difference { object: name, kind, fields })

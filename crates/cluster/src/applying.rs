@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::connect::Connection;
 use crate::discovery::Resource;
 use crate::events::Happening;
+use crate::finished_job;
 use crate::order::{self, Phase};
 use crate::outcome::ObjectResult;
 use crate::plan::{Action, Plan, PlannedObject};
@@ -160,7 +161,7 @@ impl<'a> Applying<'a> {
             let name = &self.plan.objects[*need].wanted.object;
             match self.results[*need].as_ref()? {
                 ObjectResult::Failed { .. } => Some(format!("it needs {name}, which failed")),
-                ObjectResult::Skipped { .. } if self.plan.objects[*need].live.is_none() => {
+                ObjectResult::Skipped { .. } if self.is_missing(*need) => {
                     Some(format!("it needs {name}, which was skipped"))
                 }
                 ObjectResult::NotReady { .. }
@@ -177,6 +178,28 @@ impl<'a> Applying<'a> {
                 | ObjectResult::NotReady { .. } => None,
             }
         })
+    }
+
+    /// Whether what was skipped is not there, though it is wanted.
+    fn is_missing(&self, index: usize) -> bool {
+        let object = &self.plan.objects[index];
+        object.live.is_none() && !object.is_done_and_gone()
+    }
+
+    /// The Jobs that go by themselves and are known to have completed.
+    pub(crate) fn finished_jobs(&self) -> Vec<ObjectRef> {
+        self.objects()
+            .filter(|(index, object)| {
+                let live =
+                    || object.live.as_ref().is_some_and(|live| finished_job::completed(live).is_some());
+                let done = match self.waited.get(index) {
+                    Some(end) => end.is_none() && object.wanted.value["spec"]["suspend"] != true,
+                    None => !self.written.contains_key(index) && live(),
+                };
+                done && object.member && finished_job::has_ttl(&object.wanted)
+            })
+            .map(|(_, object)| object.wanted.object.clone())
+            .collect()
     }
 
     /// Waits for some objects of the plan and remembers how that ended.
@@ -203,7 +226,7 @@ impl<'a> Applying<'a> {
                 Some(ObjectResult::Failed { .. }) => {
                     return Err(format!("it waits for {name}, which failed"));
                 }
-                Some(ObjectResult::Skipped { .. }) if self.plan.objects[*index].live.is_none() => {
+                Some(ObjectResult::Skipped { .. }) if self.is_missing(*index) => {
                     return Err(format!("it waits for {name}, which was skipped"));
                 }
                 _ => {}
@@ -222,6 +245,9 @@ impl<'a> Applying<'a> {
 
     /// Whether an object is known to be ready without asking: it was not touched, and was ready when it was read.
     pub(crate) fn is_ready(&self, index: usize) -> bool {
+        if self.plan.objects[index].is_done_and_gone() {
+            return true;
+        }
         match self.waited.get(&index) {
             Some(end) => end.is_none(),
             None => {

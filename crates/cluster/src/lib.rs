@@ -17,6 +17,7 @@ pub mod bake;
 pub mod connect;
 pub mod discovery;
 pub mod events;
+mod finished_job;
 pub mod fleet;
 pub mod guard;
 pub mod health;

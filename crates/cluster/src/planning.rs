@@ -91,6 +91,9 @@ pub(crate) async fn plan(
             Decision::Ask => Action::Configure,
         };
     }
+    if let Some(inventory) = &inventory {
+        resource_set::spare_finished_jobs(connection, &mut planned, inventory, options).await?;
+    }
     for (object, membership) in planned.iter_mut().zip(memberships) {
         match membership {
             Membership::Member => object.member = true,

@@ -221,7 +221,7 @@ mod tests {
             namespace: Some("web".into()),
             name: "a".into(),
         };
-        Member { object, resource: resource.map(Into::into) }
+        Member { object, resource: resource.map(Into::into), finished: None }
     }
 
     fn options(kinds: &[&str]) -> PruneOptions {

@@ -1,6 +1,7 @@
 //! The part of planning that is about the resource set: whose the objects are, which members go, whether a guard says no.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use futures::future::BoxFuture;
 use futures::stream;
@@ -11,6 +12,7 @@ use serde_json::Value;
 use crate::connect::{CallError, Connection};
 use crate::discovery::{Discovery, Resource};
 use crate::events::Happening;
+use crate::finished_job;
 use crate::guard;
 use crate::inventory::applyset;
 use crate::inventory::{
@@ -18,11 +20,18 @@ use crate::inventory::{
 };
 use crate::live::{self, Live};
 use crate::outcome::Trouble;
-use crate::plan::{Action, Deletion, Plan, SetPlan, Wanted};
+use crate::plan::{Action, Deletion, Plan, PlannedObject, SetPlan, Wanted};
 use crate::planning::PlanError;
 use crate::prune::{self, Kept, PruneOptions, Verdict};
 use crate::rollout::RolloutOptions;
 
+static NAMESPACE: LazyLock<Resource> = LazyLock::new(|| Resource {
+    group: String::new(),
+    version: "v1".into(),
+    kind: "Namespace".into(),
+    plural: "namespaces".into(),
+    namespaced: false,
+});
 /// Requests in flight while reading what may go.
 const WIDTH: usize = 8;
 
@@ -100,6 +109,43 @@ pub(crate) fn is_foreign(connection: &Connection, theirs: &str, options: &Rollou
     inventory::is_foreign(theirs, &options.set, &namespace, options.plan.force_conflicts)
 }
 
+/// Leaves alone the Jobs that have run and gone by themselves.
+///
+/// # Errors
+/// The cluster did not answer.
+pub(crate) async fn spare_finished_jobs(
+    connection: &Connection,
+    planned: &mut [PlannedObject],
+    inventory: &Inventory,
+    options: &RolloutOptions,
+) -> Result<(), CallError> {
+    if options.plan.force || options.marks.raw {
+        return Ok(());
+    }
+    let found: Vec<usize> =
+        (0..planned.len()).filter(|index| finished_job::may_have_run(&planned[*index], inventory)).collect();
+    for index in found {
+        let namespace = planned[index].wanted.object.namespace.clone().unwrap_or_default();
+        let ours = planned
+            .iter()
+            .find(|other| other.wanted.resource.kind == "Namespace" && other.wanted.object.name == namespace);
+        let live = match ours {
+            Some(ours) => ours.live.clone(),
+            None => match live::get(connection, &NAMESPACE, None, &namespace).await {
+                Ok((_, mut found)) => found.pop(),
+                // Whoever may not see namespaces does not know better.
+                Err(error) if error.is(403) => Some(Value::Null),
+                Err(error) => return Err(error),
+            },
+        };
+        let Some(live) = live else { continue };
+        if let Some(because) = finished_job::why_not(&planned[index].wanted, inventory, &live) {
+            planned[index].action = Action::Skip { because };
+        }
+    }
+    Ok(())
+}
+
 /// What planning knows by now.
 pub(crate) struct Known<'a> {
     pub(crate) connection: &'a Connection,
@@ -120,7 +166,7 @@ pub(crate) async fn settle(
     let namespace = set.namespace_on(known.connection);
     let id = applyset::id(&set.name.parent(), &namespace);
     let mut next = inventory.clone();
-    forget_jobs(&mut next, plan, deletions, known.live);
+    forget_jobs(&mut next, plan, deletions, known.live, options.job_history);
     let mentioned = mentioned(plan, &known);
     let old: Vec<Member> = next
         .members
@@ -160,9 +206,10 @@ pub(crate) async fn settle(
     for object in plan.objects.iter().filter(|object| object.member) {
         let here = object.writes() || object.action == Action::Unchanged;
         if here && !options.marks.raw {
-            let object = object.wanted.object.clone();
-            let member = Member { object, resource: options.marks.resource.clone() };
-            next.members.insert(key(&member.object), member);
+            let key = key(&object.wanted.object);
+            let finished = finished_job::mark(object, next.members.get(&key));
+            let resource = options.marks.resource.clone();
+            next.members.insert(key, Member { object: object.wanted.object.clone(), resource, finished });
         }
     }
     if let Some(commit) = &set.commit {
@@ -212,8 +259,10 @@ fn is_reserve(member: &ObjectRef, plan: &Plan, set: &SetOptions) -> bool {
     plan.moves.siblings.contains(member) && (!made_just_now || plan.moves.deletes(member))
 }
 
-/// Runs of Jobs that have gone, or go now, are not members any more.
-fn forget_jobs(next: &mut Inventory, plan: &Plan, deletions: &[Deletion], live: &Live) {
+/// Runs of Jobs that have gone, or go now, are not members any more; but for those that have completed and gone by themselves, as
+/// many as would be kept on the cluster.
+fn forget_jobs(next: &mut Inventory, plan: &Plan, deletions: &[Deletion], live: &Live, job_history: usize) {
+    let remembered = finished_job::remembered(next, plan, job_history);
     let going: BTreeSet<&ObjectRef> = deletions.iter().map(|deletion| &deletion.object).collect();
     let jobs: BTreeMap<Option<&str>, &Resource> = plan
         .objects
@@ -228,7 +277,7 @@ fn forget_jobs(next: &mut Inventory, plan: &Plan, deletions: &[Deletion], live: 
         }
         let Some(resource) = jobs.get(&object.namespace.as_deref()) else { return true };
         let there = live.find(resource, object.namespace.as_deref(), &object.name).is_some();
-        there && !going.contains(object)
+        if there { !going.contains(object) } else { remembered.contains(object) }
     });
 }
 

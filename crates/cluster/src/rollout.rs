@@ -186,7 +186,7 @@ async fn warn_of_the_lease(connection: &Connection, plan: &Plan, options: &Rollo
     }
 }
 
-/// Carries out `plan`; what was done ahead of it is not done again.
+/// Carries out `plan`; what was done ahead of it is not done again. Returns the Jobs that will go by themselves and have completed.
 pub(crate) async fn carry_out(
     connection: &Connection,
     plan: &Plan,
@@ -194,7 +194,7 @@ pub(crate) async fn carry_out(
     run: &Run,
     report: &mut Report<'_>,
     early: Vec<(usize, ObjectResult)>,
-) {
+) -> Vec<ObjectRef> {
     let mut applying = Applying::new(connection, plan, options, run);
     for (index, result) in early {
         applying.results[index] = Some(result);
@@ -218,6 +218,7 @@ pub(crate) async fn carry_out(
     .collect();
     applying.wait_for(&to_wait, options.available_timeout).await;
     warn_of_the_sick(connection, &applying, options);
+    let finished = applying.finished_jobs();
     for (index, end) in std::mem::take(&mut applying.waited) {
         if let (Some(NotReady { trouble, diagnoses }), Some(Some(result))) =
             (end, applying.results.get_mut(index))
@@ -230,6 +231,7 @@ pub(crate) async fn carry_out(
     let (results, deleted) = (std::mem::take(&mut applying.results), std::mem::take(&mut applying.deleted));
     let steps = std::mem::take(&mut applying.steps);
     report.applied(plan, results, (deleted, steps), options, run);
+    finished
 }
 
 /// A Job of an earlier deploy that has not succeeded: what it was to do is not done, and nobody else will say so.

@@ -5,6 +5,7 @@
 //! the lease that makes deploys of one set on one cluster a sequence: each plan is made of the state that the one before left.
 
 use jiff::Timestamp;
+use manifest::ObjectRef;
 
 use crate::connect::{CallError, Connection};
 use crate::events::Happening;
@@ -113,9 +114,10 @@ impl Turn<'_> {
     pub(crate) async fn work(&self, plan: Plan, early: Vec<(usize, ObjectResult)>, report: &mut Report<'_>) {
         let Some((plan, mut inventory)) = self.begin(plan, report).await else { return };
         let surplus = self.keep(&plan, &mut inventory).await;
-        rollout::carry_out(self.connection, &plan, self.options, self.run, report, early).await;
+        let finished =
+            rollout::carry_out(self.connection, &plan, self.options, self.run, report, early).await;
         let Some(set) = &plan.set else { return };
-        self.finish(&plan, set, &mut inventory, report).await;
+        self.finish(&plan, set, &mut inventory, report, &finished).await;
         if self.options.set.rollback_on_failure
             && report.outcome.state == ClusterState::Failed
             && plan.changes_objects()
@@ -214,9 +216,30 @@ impl Turn<'_> {
         next.history.drain(..surplus);
     }
 
+    /// Marks Jobs as completed, by the server's clock; whether that is news.
+    fn note_finished_jobs(&self, inventory: &mut Inventory, finished: &[ObjectRef]) -> bool {
+        let now = Timestamp::now() + self.connection.clock_offset();
+        let mut noted = false;
+        for job in finished {
+            if let Some(member) = inventory.members.get_mut(&key(job)).filter(|job| job.finished.is_none()) {
+                member.finished = Some(now);
+                noted = true;
+            }
+        }
+        noted
+    }
+
     /// Writes how it ended.
-    async fn finish(&self, plan: &Plan, set: &SetPlan, inventory: &mut Inventory, report: &Report<'_>) {
-        if !plan.changes_objects() || inventory.live.is_none() {
+    async fn finish(
+        &self,
+        plan: &Plan,
+        set: &SetPlan,
+        inventory: &mut Inventory,
+        report: &Report<'_>,
+        finished: &[ObjectRef],
+    ) {
+        let noted = self.note_finished_jobs(inventory, finished);
+        if !(plan.changes_objects() || noted) || inventory.live.is_none() {
             return;
         }
         for object in &report.outcome.objects {
@@ -224,7 +247,7 @@ impl Turn<'_> {
                 inventory.members.remove(&key(&object.object));
             }
         }
-        if let Some(last) = inventory.history.last_mut() {
+        if let Some(last) = inventory.history.last_mut().filter(|_| plan.changes_objects()) {
             last.finished = Some(Timestamp::now());
             last.state = match report.outcome.state {
                 ClusterState::Done => RevisionState::Succeeded,

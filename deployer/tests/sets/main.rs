@@ -9,6 +9,7 @@
 mod backup;
 mod bucket;
 mod guard;
+mod jobs;
 mod kill;
 mod prune;
 mod race;

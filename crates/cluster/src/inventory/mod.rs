@@ -96,6 +96,9 @@ pub struct Member {
     /// The `--resource` that it was deployed with.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub resource: Option<String>,
+    /// When a Job was seen to have completed, if it is one that goes by itself afterwards.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub finished: Option<Timestamp>,
 }
 
 /// How a deploy ended.
@@ -282,7 +285,7 @@ mod tests {
             namespace: Some("web".into()),
             name: "cart".into(),
         };
-        let member = Member { object, resource: Some("cart".into()) };
+        let member = Member { object, resource: Some("cart".into()), finished: None };
         Inventory {
             members: [(key(&member.object), member)].into(),
             revision: 3,

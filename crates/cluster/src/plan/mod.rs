@@ -30,6 +30,7 @@ pub use wanted::{
 };
 
 use crate::connect::{CallError, Refusal};
+use crate::finished_job;
 use crate::inventory::{Inventory, SetName};
 use crate::outcome::Trouble;
 use crate::prune::Kept;
@@ -103,6 +104,11 @@ impl PlannedObject {
     pub fn writes(&self) -> bool {
         matches!(self.action, Action::Create | Action::Configure | Action::Recreate)
     }
+
+    /// Whether it is a Job that has done its work and gone: it is not there, and nobody has to wait for it.
+    pub fn is_done_and_gone(&self) -> bool {
+        self.live.is_none() && matches!(self.action, Action::Skip { .. })
+    }
 }
 
 /// What is done on one cluster.
@@ -147,9 +153,10 @@ impl SetPlan {
 }
 
 impl Plan {
-    /// Whether anything has to be written.
+    /// Whether anything has to be written: objects, or the inventory, now or when a Job of an earlier deploy has completed.
     pub fn writes(&self) -> bool {
-        self.changes_objects() || self.set.as_ref().is_some_and(SetPlan::moves)
+        let notes = |set: &SetPlan| set.moves() || self.objects.iter().any(finished_job::is_on_its_way);
+        self.changes_objects() || self.set.as_ref().is_some_and(notes)
     }
 
     /// Whether any object is written or deleted.
