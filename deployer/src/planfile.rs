@@ -6,11 +6,11 @@ use cli::{Exit, Failure, Problem};
 use cluster::outcome::ClusterOutcome;
 use cluster::plan::Mask;
 use cluster::plan::file::{FleetPlan, RolloutPlan, VERSION};
-use cluster::prune::PruneBudget;
 
 use crate::args::{DeployArgs, Strategy};
 
-/// The options that decide what is written. What differs on every deploy (`--sha`, `--uuid`) does not count.
+/// The options that decide what is written. What differs on every deploy (`--sha`, `--uuid`) does not count, and neither does what
+/// only decides whether it may be (`--prune-budget`): a larger budget is how one goes on.
 pub(crate) fn fingerprint(args: &DeployArgs) -> Vec<String> {
     let (change, mark) = (&args.change, &args.mark);
     let mut recreate = change.recreate.clone();
@@ -28,7 +28,6 @@ pub(crate) fn fingerprint(args: &DeployArgs) -> Vec<String> {
         format!("force-conflicts={}", change.force_conflicts),
         format!("job-history={}", change.job_history),
         format!("prune={}", args.guard.prune),
-        format!("prune-budget={}", args.guard.prune_budget.unwrap_or(PruneBudget::Standard)),
         format!("prune-kinds={}", prune_kinds.join(",")),
         format!("raw={}", change.raw),
         format!("recreate={}", recreate.join(",")),

@@ -8,6 +8,7 @@ mod gates;
 mod killed;
 mod planned;
 mod recipes;
+mod sets;
 mod shards;
 mod three;
 
