@@ -398,6 +398,8 @@ fn the_rights_of_the_installation_suffice() {
         serde_json::from_slice(&kubectl(&["config", "view", "--raw", "-o", "json"])).unwrap();
     config["metadata"] = serde_json::json!({"name": "eu-1"});
     config["users"][0]["user"]["as"] = format!("system:serviceaccount:{ns}:kit-sync").into();
+    // As in a pod, whose credentials name its namespace.
+    config["contexts"][0]["context"]["namespace"] = ns.clone().into();
     stage.sandbox.write("limited/eu-1.yaml", config.to_string());
     let call = program("deployer").args([
         "sync",

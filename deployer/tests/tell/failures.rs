@@ -1,6 +1,8 @@
 //! Every failure that a rollout can run into, caused for real, and every recovery from one: found early, on the right pods, with
 //! reason and log; and seen when it is over.
 
+use std::cell::RefCell;
+use std::io::{BufRead as _, Read as _};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -45,6 +47,59 @@ impl Told {
             |stored: &Value| stored == name || stored.as_str().unwrap().starts_with("job-") && name == "job";
         let found = objects.iter().find(|object| object["kind"] == kind && is(&object["name"]));
         found.unwrap_or_else(|| panic!("{name}: {:#}", self.report))
+    }
+}
+
+/// A deploy that goes on while the test looks at what it tells.
+struct Running {
+    child: RefCell<std::process::Child>,
+    lines: std::sync::mpsc::Receiver<String>,
+    told: RefCell<Vec<String>>,
+    stderr: std::thread::JoinHandle<String>,
+}
+
+impl Running {
+    fn start(stage: &Stage, call: &testkit::Call) -> Self {
+        let mut child = stage.sandbox.start(call);
+        drop(child.stdin.take());
+        let (sender, lines) = std::sync::mpsc::channel();
+        let stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        let mut pipe = child.stderr.take().unwrap();
+        let stderr = std::thread::spawn(move || {
+            let mut text = String::new();
+            pipe.read_to_string(&mut text).unwrap();
+            text
+        });
+        Self { child: RefCell::new(child), lines, told: RefCell::default(), stderr }
+    }
+
+    /// Waits until this has been told of a Deployment.
+    #[track_caller]
+    fn until(&self, name: &str, stage: &str, said: &str) {
+        let is = |line: &String| {
+            let event: Value = serde_json::from_str(line).unwrap();
+            event["object"]["kind"] == "Deployment"
+                && event["object"]["name"] == name
+                && event["stage"] == stage
+                && event["message"].as_str().is_some_and(|message| message.contains(said))
+        };
+        while !self.told.borrow().iter().any(is) {
+            let Ok(line) = self.lines.recv_timeout(Duration::from_secs(60)) else {
+                let _ = self.child.borrow_mut().kill();
+                panic!("{name} was never told to be {stage}: {said}\n{}", self.told.borrow().join("\n"));
+            };
+            self.told.borrow_mut().push(line);
+        }
+    }
+
+    fn end(self) -> Answer {
+        let mut told = self.told.take();
+        told.extend(self.lines.iter());
+        let exit_code = self.child.into_inner().wait().unwrap().code().unwrap();
+        Answer { exit_code, stdout: told.join("\n"), stderr: self.stderr.join().unwrap() }
     }
 }
 
@@ -202,39 +257,41 @@ fn every_recovery_is_seen() {
     write(&stage, "deadline", 1, "slow:1", "", "  progressDeadlineSeconds: 2\n");
     let full = write_quota(&mut stage);
     let api = Api::of(&stage, "eu-1");
-    let flags = ["--available-health-check-grace-period", "60", "--output", "ndjson"];
-    let answer = std::thread::scope(|scope| {
-        let run = scope.spawn(|| stage.run(stage.deployer().args(flags)));
-        std::thread::sleep(Duration::from_secs(6));
-        let named =
-            |kind: &str, name: &str| json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}});
-        let here = format!("/api/v1/namespaces/{namespace}");
-        api.apply(&format!("{here}/configmaps/not-there"), &named("ConfigMap", "not-there"));
-        api.apply(&format!("{here}/secrets/not-there"), &named("Secret", "not-there"));
-        let node = api.get("/api/v1/nodes")["items"][0]["metadata"]["name"].as_str().unwrap().to_owned();
-        let mut labelled = named("Node", &node);
-        labelled["metadata"]["labels"] = json!({"kit-test": word});
-        api.apply(&format!("/api/v1/nodes/{node}"), &labelled);
-        let image = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "image"},
-            "spec": {"template": {"spec": {"containers": [{"name": "app", "image": "web:1"}]}}}});
-        api.apply(&format!("/apis/apps/v1/namespaces/{namespace}/deployments/image"), &image);
-        // The last one, so that the wait goes on until a rollout that was over its deadline is there after all.
-        std::thread::sleep(Duration::from_secs(5));
-        let mut quota = named("ResourceQuota", "none");
-        quota["spec"] = json!({"hard": {"pods": "9"}});
-        api.apply(&format!("/api/v1/namespaces/{full}/resourcequotas/none"), &quota);
-        run.join().unwrap()
-    });
-    assert_eq!(answer.exit_code, 0, "{answer}");
-    let told = Told::of(&answer);
-    for (name, trouble) in [
+    let troubles = [
         ("flaky", "keeps crashing"),
         ("image", "the image cannot be pulled"),
         ("node", "no node takes the pod"),
         ("mount", "a volume cannot be mounted"),
         ("config", "its configuration is not there"),
         ("quota", "its pods cannot be created"),
-    ] {
+    ];
+    let flags = ["--available-health-check-grace-period", "90", "--output", "ndjson"];
+    let run = Running::start(&stage, &stage.deployer().args(flags));
+    for (name, trouble) in troubles {
+        run.until(name, "troubled", trouble);
+    }
+    run.until("deadline", "failed", "timed out progressing");
+    let named =
+        |kind: &str, name: &str| json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}});
+    let here = format!("/api/v1/namespaces/{namespace}");
+    api.apply(&format!("{here}/configmaps/not-there"), &named("ConfigMap", "not-there"));
+    api.apply(&format!("{here}/secrets/not-there"), &named("Secret", "not-there"));
+    let node = api.get("/api/v1/nodes")["items"][0]["metadata"]["name"].as_str().unwrap().to_owned();
+    let mut labelled = named("Node", &node);
+    labelled["metadata"]["labels"] = json!({"kit-test": word});
+    api.apply(&format!("/api/v1/nodes/{node}"), &labelled);
+    let image = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "image"},
+        "spec": {"template": {"spec": {"containers": [{"name": "app", "image": "web:1"}]}}}});
+    api.apply(&format!("/apis/apps/v1/namespaces/{namespace}/deployments/image"), &image);
+    // The last one, so that the wait goes on until a rollout that was over its deadline is there after all.
+    run.until("deadline", "ready", "recovered");
+    let mut quota = named("ResourceQuota", "none");
+    quota["spec"] = json!({"hard": {"pods": "9"}});
+    api.apply(&format!("/api/v1/namespaces/{full}/resourcequotas/none"), &quota);
+    let answer = run.end();
+    assert_eq!(answer.exit_code, 0, "{answer}");
+    let told = Told::of(&answer);
+    for (name, trouble) in troubles {
         let stages = told.stages("Deployment", name);
         let troubled =
             stages.iter().position(|(stage, said, _)| *stage == "troubled" && said.contains(trouble));
