@@ -226,8 +226,12 @@ pub(crate) fn save(
 fn append_summary(path: &Path, report: &Report) -> std::io::Result<()> {
     let used = std::fs::metadata(path).map_or(0, |file| usize::try_from(file.len()).unwrap_or(usize::MAX));
     let room = SUMMARY_LIMIT.saturating_sub(used);
+    let text = cli::report::markdown(report, room);
+    if text.len() > room {
+        return Err(std::io::Error::other("it is full"));
+    }
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
-    file.write_all(cli::report::markdown(report, room).as_bytes())
+    file.write_all(text.as_bytes())
 }
 
 fn platform() -> Platform {

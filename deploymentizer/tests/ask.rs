@@ -285,6 +285,67 @@ fn diff_shows_one_hunk_once_with_the_line_that_caused_it() {
     assert!(answer.stdout.contains("```diff\n@@ cart.yaml:4 @@\n"), "{answer}");
 }
 
+/// A fleet of which fourteen lines are not as they were committed.
+fn with_fourteen_changes() -> Sandbox {
+    let sandbox = fleet();
+    let variables = |value: &str| -> String {
+        let one = |n| format!("      - name: V{n:02}\n        value: {value}\n");
+        (0..14).map(one).collect()
+    };
+    let base = sandbox.read("base-cluster.yaml");
+    let with = |value: &str| {
+        let (before, search) = base.split_once("  search:\n").expect("two services");
+        format!("{before}{}  search:\n{search}", variables(value))
+    };
+    sandbox.write("base-cluster.yaml", with("old"));
+    git(&sandbox, &["init", "-q"]);
+    git(&sandbox, &["add", "."]);
+    git(&sandbox, &["commit", "-qm", "first"]);
+    sandbox.write("base-cluster.yaml", with("new"));
+    sandbox
+}
+
+#[test]
+fn diff_annotates_no_more_lines_than_github_shows_and_counts_the_others() {
+    let sandbox = with_fourteen_changes();
+    let call = program("deploymentizer").arg("diff").env("GITHUB_ACTIONS", "true");
+    let answer = sandbox.run(call).success();
+    let notices: Vec<&str> = answer.stderr.lines().filter(|line| line.starts_with("::notice")).collect();
+    assert_eq!(notices.len(), 10, "{answer}");
+    assert!(notices[..9].iter().all(|notice| notice.contains("file=base-cluster.yaml,line=")), "{answer}");
+    assert!(notices[9].contains("5 more lines cause changes"), "{answer}");
+}
+
+#[test]
+fn diff_adds_to_the_step_summary_only_what_github_still_takes() {
+    const LIMIT: usize = 1 << 20;
+    let sandbox = with_fourteen_changes();
+    let run = |used: usize| {
+        sandbox.write("summary.md", "x".repeat(used));
+        let call = program("deploymentizer").arg("diff").env("GITHUB_ACTIONS", "true");
+        let answer = sandbox.run(call.env("GITHUB_STEP_SUMMARY", "summary.md")).success();
+        (answer.stderr, sandbox.read("summary.md")[used..].to_owned())
+    };
+    let (_, whole) = run(0);
+    assert!(whole.contains("+    V13") || whole.contains("V13: \"new\""), "{whole}");
+    let (_, cut) = run(LIMIT - whole.len() + 1);
+    assert!(cut.ends_with("1 more changes do not fit\n"), "{cut}");
+    let (stderr, none) = run(LIMIT - 10);
+    assert_eq!(none, "");
+    assert!(stderr.contains("the step summary is full"), "{stderr}");
+}
+
+#[test]
+fn diff_renders_only_the_clusters_that_a_changed_file_reaches() {
+    let sandbox = with_fourteen_changes();
+    git(&sandbox, &["commit", "-qam", "second"]);
+    let rendered = || ask(&sandbox, &["diff", "--output", "json"]).json()["clusters"]["rendered"].clone();
+    assert_eq!(rendered(), 0);
+    let own = sandbox.read("clusters/eu-1/cluster.yaml");
+    sandbox.write("clusters/eu-1/cluster.yaml", own.replace("value: eu", "value: europe"));
+    assert_eq!(rendered(), 1);
+}
+
 #[test]
 fn most_cases_of_kit_migrate_with_every_byte_the_same() {
     let entries = std::fs::read_dir(workspace_root().join("testdata/kit-cases")).expect("the cases");

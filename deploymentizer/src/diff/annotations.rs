@@ -85,7 +85,12 @@ pub(super) fn code_quality(outcome: &Outcome, git: &GitFiles, path: &Path) -> Re
 /// Adds to the summary of the step as much as it still takes; beyond its limit all of it would be dropped.
 pub(super) fn summary(outcome: &Outcome, revisions: &str, path: &Path, printer: &Printer) {
     let used = std::fs::metadata(path).map_or(0, |file| usize::try_from(file.len()).unwrap_or(usize::MAX));
-    let text = markdown(outcome, revisions, MOST_MARKDOWN.saturating_sub(used));
+    let room = MOST_MARKDOWN.saturating_sub(used);
+    let text = markdown(outcome, revisions, room);
+    if text.len() > room {
+        printer.warn("the step summary is full: what changed is only in the log");
+        return;
+    }
     let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
     if let Err(error) = file.and_then(|mut file| file.write_all(text.as_bytes())) {
         printer.warn(&format!("the step summary was not written: {error}"));
