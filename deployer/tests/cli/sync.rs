@@ -328,6 +328,34 @@ fn a_puller_follows_the_branch_mends_drift_survives_faults_and_tells_its_metrics
     assert_eq!(again.stop().0, Some(143));
 }
 
+/// The figure of docs/scale.md and docs/pull.md.
+#[test]
+fn a_look_at_a_branch_that_has_not_moved_is_two_requests_to_git() {
+    let stage = Stage::new();
+    let running = Running::start(&stage, &["--listen", "127.0.0.1:0"]);
+    let metrics = running.until("metrics: http://");
+    let address = metrics.split("http://").nth(1).unwrap().trim_end_matches("/metrics").to_owned();
+    running.until("main is at");
+    let rounds = || {
+        let text = http(&address, "/metrics");
+        let of = |line: &str| line.rsplit(' ').next().and_then(|number| number.parse::<usize>().ok());
+        text.lines().filter(|line| line.starts_with("kit_sync_rounds_total{")).filter_map(of).sum::<usize>()
+    };
+    let reach = |wanted: usize| {
+        let end = Instant::now() + Duration::from_secs(40);
+        while rounds() < wanted {
+            assert!(Instant::now() < end, "there were {} rounds", rounds());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        (rounds(), stage.server.requests())
+    };
+    let (first, before) = reach(2);
+    let (last, after) = reach(first + 6);
+    let (looks, requests) = (last - first, after - before);
+    assert!((2 * (looks - 1)..=2 * (looks + 1)).contains(&requests), "{requests} requests in {looks} looks");
+    assert_eq!(running.stop().0, Some(143));
+}
+
 #[test]
 fn what_is_installed_has_the_rights_that_the_manifests_need_and_no_more() {
     let sandbox = Sandbox::new();
