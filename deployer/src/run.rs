@@ -90,16 +90,19 @@ fn deploy(args: &DeployArgs, source: Source, printer: &Printer) -> Result<Exit, 
         strategy::check(args)?;
     }
     let started = (jiff::Timestamp::now(), std::time::Instant::now());
-    let (targets, manifests) = match &source {
+    let (fleet, manifests) = match &source {
         Source::Manifests { .. } => load(args)?,
         Source::History(_) => (chosen(args)?, Manifests::none()),
     };
+    let shard = waves::plan::shard(&args.waves)?;
+    let in_shard = |target: &&Target| shard.is_none_or(|shard| shard.takes(&target.name));
+    let targets: Vec<Target> = fleet.iter().filter(in_shard).cloned().collect();
     if targets.is_empty() {
         printer.say("no cluster is in this shard, there is nothing to do");
     }
     manifests.check(&targets)?;
     let waves = match &source {
-        Source::Manifests { .. } => waves::plan::plan(args, &targets, &manifests)?,
+        Source::Manifests { .. } => waves::plan::plan(args, &fleet, &manifests)?,
         Source::History(_) => waves::plan::refuse(&args.waves, "rollback").map(|()| None)?,
     };
     let mut options = waves::options(rollout_options(args)?, waves.as_ref())?;
@@ -147,7 +150,7 @@ fn deploy(args: &DeployArgs, source: Source, printer: &Printer) -> Result<Exit, 
             dry_run: plan_only(args),
             commit: args.mark.sha.clone().filter(|sha| !sha.is_empty()),
             exit_code: exit.code(),
-            shard: waves::plan::shard(&args.waves)?.map(|shard| shard.to_string()),
+            shard: shard.map(|shard| shard.to_string()),
             rollout: acted.rollout.clone(),
         },
     );
@@ -267,10 +270,7 @@ pub(crate) fn load(args: &DeployArgs) -> Result<(Vec<Target>, Manifests), Failur
         filter.takes(name) && listed.as_ref().is_none_or(|listed| listed.contains(name))
     };
     let targets: Vec<Target> = targets.into_iter().filter(|target| wanted(&target.name)).collect();
-    let mut targets = input::pair(targets, &dir, wanted, args.allow_missing)?;
-    if let Some(shard) = waves::plan::shard(&args.waves)? {
-        targets.retain(|target| shard.takes(&target.name));
-    }
+    let targets = input::pair(targets, &dir, wanted, args.allow_missing)?;
     let resource = args.resource.clone().filter(|name| !name.is_empty());
     Ok((targets, Manifests { dir, namespaces: args.namespaces_dir.clone(), selector, resource }))
 }

@@ -97,8 +97,16 @@ fn waves_are_not_sharded() {
     let fleet = Fleet::numbered(2);
     fleet.manifest(&config_map("1"));
     fleet.sandbox.write("waves.yaml", "waves: [{name: all, rest: true}]\n");
-    for args in [["--waves", "waves.yaml"], ["--failure-budget", "5%"], ["--journal", "j"]] {
-        let refused = fleet.run(&[&args[..], &["--shard", "1/2"]].concat());
+    let forms: [&[&str]; 6] = [
+        &["--waves", "waves.yaml"],
+        &["--failure-budget", "5%"],
+        &["--journal", "j"],
+        &["--bake", "1m"],
+        &["--until-wave", "all"],
+        &["--resume"],
+    ];
+    for args in forms {
+        let refused = fleet.run(&[args, &["--shard", "1/2"]].concat());
         assert_eq!(refused.exit_code, 2, "{refused}");
         assert!(
             refused.stderr.contains(&format!("`--shard` cannot be combined with waves ({})", args[0])),
@@ -109,5 +117,63 @@ fn waves_are_not_sharded() {
         let refused = fleet.run(&["--shard", bad]);
         assert_eq!(refused.exit_code, 2, "{refused}");
         assert!(refused.stderr.contains("a shard is written `I/N`"), "{refused}");
+    }
+}
+
+/// One cluster of the fleet has a wave from deploymentizer: the shards that do not have that cluster must know of it.
+#[test]
+fn no_shard_runs_ahead_of_the_waves_of_the_rendered_clusters() {
+    let fleet = Fleet::numbered(4);
+    fleet.manifest(&config_map("1"));
+    let index = r#"{"version": 1, "cluster": "c00", "placement": {"wave": 1}, "files": {}}"#;
+    fleet.sandbox.write("manifests/c00/.kit-index.json", index);
+    for shard in ["1/4", "2/4", "3/4", "4/4"] {
+        let refused = fleet.run(&["--shard", shard]);
+        assert_eq!(refused.exit_code, 2, "{refused}");
+        assert!(refused.stderr.contains("(`metadata.wave` of the rendered clusters)"), "{refused}");
+        fleet.run(&["--shard", shard, "--no-waves"]).success();
+    }
+}
+
+#[test]
+fn guards_and_prune_budgets_hold_in_every_shard() {
+    let fleet = Fleet::numbered(4);
+    let git = |args: &[&str]| {
+        let output = fleet.sandbox.command("git").args(args).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    git(&["init", "-q", "clone"]);
+    let commit = |message: &str| {
+        git(&["-C", "clone", "commit", "-q", "--allow-empty", "-m", message]);
+        git(&["-C", "clone", "rev-parse", "HEAD"])
+    };
+    let (older, newer) = (commit("older"), commit("newer"));
+    let shards = |sha: &str, flags: &[&str]| {
+        let run = |shard: u32| {
+            let shard = format!("{shard}/2");
+            let of_it = ["--shard", &shard, "--resource-set", "shop", "--repo", "clone", "--sha", sha];
+            fleet.run(&[&of_it, flags].concat())
+        };
+        [run(1), run(2)]
+    };
+    let many: String =
+        (0..12).map(|n| config_map("1").replace("name: conf", &format!("name: c{n}")) + "---\n").collect();
+    fleet.manifest(&(many + &config_map("1")));
+    for answer in shards(&newer, &[]) {
+        answer.success();
+    }
+
+    fleet.manifest(&config_map("0"));
+    for refused in shards(&older, &[]) {
+        assert_eq!(refused.exit_code, 5, "{refused}");
+        assert!(refused.stdout.contains("the cluster has a newer commit"), "{refused}");
+    }
+    for refused in shards(&newer, &["--prune"]) {
+        assert_eq!(refused.exit_code, 5, "{refused}");
+        assert!(refused.stdout.contains("--prune-budget"), "{refused}");
+    }
+    for answer in shards(&newer, &["--prune", "--prune-budget", "12"]) {
+        answer.success();
     }
 }
