@@ -38,6 +38,7 @@ pub(crate) fn options(args: &DeployArgs) -> Result<SetOptions, Failure> {
         is_rollback: mark.is_rollback,
         commit: None,
         brings_back: None,
+        hand_back: set.backup_url.as_deref().is_some_and(|url| !url.is_empty()),
         holder: format!("deployer {} {random}", holder()),
         id,
         lease_duration: set.lease_duration,

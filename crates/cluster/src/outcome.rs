@@ -199,6 +199,9 @@ pub struct ClusterOutcome {
     /// The same as it goes into a plan file.
     #[serde(skip)]
     pub plan: Option<crate::plan::file::ClusterPlan>,
+    /// The manifests of the deploy that a rollback brought back, where its caller wants them.
+    #[serde(skip)]
+    pub restored: Vec<manifest::Object>,
     /// The resource set that was deployed; none where there is no inventory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set: Option<SetOutcome>,
@@ -233,6 +236,7 @@ impl ClusterOutcome {
             requests: 0,
             bytes_sent: 0,
             bytes_received: 0,
+            restored: Vec::new(),
         }
     }
 

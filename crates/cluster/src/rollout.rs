@@ -161,6 +161,9 @@ pub async fn deploy(
         },
         Err(error) => report.no_plan(error, run),
     }
+    if let Some(back) = back.filter(|back| back.options.set.hand_back) {
+        report.outcome.restored = back.manifests.objects;
+    }
     let traffic = connection.traffic();
     report.outcome.requests = traffic.requests();
     report.outcome.bytes_sent = traffic.bytes_sent();

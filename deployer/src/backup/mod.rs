@@ -74,9 +74,13 @@ impl Backup {
 
 /// The files of one cluster, or why one is none.
 fn files(manifests: &Manifests, outcome: &ClusterOutcome) -> Vec<Result<File, String>> {
-    let loaded = manifests.load(&outcome.cluster).unwrap_or_default();
+    // A rollback deploys what the cluster remembers, and has no manifests of its own.
+    let loaded = match outcome.restored.as_slice() {
+        [] => manifests.load(&outcome.cluster).unwrap_or_default().objects,
+        restored => restored.to_vec(),
+    };
     let mut names: BTreeMap<&str, Vec<&Object>> = BTreeMap::new();
-    for object in &loaded.objects {
+    for object in &loaded {
         names.entry(object.name()).or_default().push(object);
     }
     let cluster = outcome.cluster.as_str();

@@ -169,8 +169,9 @@ impl Store {
         troubles.sort();
         warnings.extend(troubles.into_iter().map(|why| format!("the backup was not written: {why}")));
         if left > 0 {
+            let files = if left == 1 { "file was" } else { "files were" };
             warnings
-                .push(format!("the backup in {} is not whole: {left} more files were not tried", self.place));
+                .push(format!("the backup in {} is not whole: {left} more {files} not tried", self.place));
         }
         warnings
     }

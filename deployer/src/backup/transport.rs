@@ -62,18 +62,25 @@ impl HttpService for Wire {
 
 /// What went wrong, without the address: it may hold a token.
 fn told(error: ureq::Error) -> HttpError {
+    use std::io;
     use ureq::Error;
-    let kind = match &error {
-        Error::Timeout(_) => HttpErrorKind::Timeout,
-        Error::HostNotFound | Error::ConnectionFailed => HttpErrorKind::Connect,
-        Error::Io(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => HttpErrorKind::Connect,
-        Error::Io(_) => HttpErrorKind::Interrupted,
-        _ => HttpErrorKind::Unknown,
+    let kind = if matches!(error, Error::Timeout(_)) {
+        HttpErrorKind::Timeout
+    } else if matches!(error, Error::HostNotFound | Error::ConnectionFailed)
+        || matches!(&error, Error::Io(io) if io.kind() == io::ErrorKind::ConnectionRefused)
+    {
+        HttpErrorKind::Connect
+    } else if matches!(error, Error::Io(_)) {
+        HttpErrorKind::Interrupted
+    } else {
+        HttpErrorKind::Unknown
     };
-    let error = match error {
-        Error::BadUri(_) => std::io::Error::other("the address is not valid"),
-        Error::Io(io) => io,
-        other => std::io::Error::other(other.to_string()),
+    let error = if let Error::Io(io) = error {
+        io
+    } else if matches!(error, Error::BadUri(_)) {
+        io::Error::other("the address is not valid")
+    } else {
+        io::Error::other(error.to_string())
     };
     HttpError::new(kind, error)
 }

@@ -20,6 +20,7 @@ use gitrepo::{Follower, Look, Snapshot};
 use jiff::Timestamp;
 
 use crate::args::{DeployArgs, Strategy, SyncArgs};
+use crate::backup::{self, Backup};
 use crate::configs::{self, ClusterFilter};
 use crate::fleet;
 use crate::report::{self, Facts};
@@ -74,6 +75,8 @@ pub(crate) fn sync(mut args: SyncArgs) -> Result<Exit, Failure> {
         .into_iter()
         .filter(|target| filter.takes(&target.name))
         .collect();
+    let backup = args.deploy.set.backup_url.as_deref().filter(|url| !url.is_empty());
+    let backup = backup.map(backup::open).transpose()?;
     let checkout = Checkout::new().map_err(|error| {
         Failure::failed(Problem::from_error(&error).context("cannot make a folder for the manifests"))
     })?;
@@ -94,6 +97,7 @@ pub(crate) fn sync(mut args: SyncArgs) -> Result<Exit, Failure> {
         checkout,
         seen: None,
         notes,
+        backup,
         failures: 0,
     };
     let end = runtime.block_on(puller.run());
@@ -135,6 +139,7 @@ struct Puller {
     seen: Option<Seen>,
     notes: Notes,
     gauges: Gauges,
+    backup: Option<Backup>,
     failures: u32,
 }
 
@@ -358,8 +363,12 @@ impl Puller {
             return Ok((fleet::deploy(fleet, targets, events).await, Webhooks::default()));
         }
         let webhooks = run::webhooks(args, &targets, &manifests)?;
+        let copy = manifests.clone();
         let outcomes =
             run::act(args, targets, manifests, options, stop.clone(), &webhooks, &self.printer).await;
+        if let Some(backup) = self.backup.as_ref().filter(|_| !run::plan_only(args)) {
+            backup.write(&copy, &outcomes).await.iter().for_each(|line| self.printer.warn(line));
+        }
         Ok((outcomes, webhooks))
     }
 

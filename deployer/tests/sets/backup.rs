@@ -1,6 +1,6 @@
 //! `--backup-url`: directories and object stores.
 
-use testkit::{Answer, Call};
+use testkit::{Answer, Call, program};
 
 use crate::bucket::Bucket;
 use crate::stage::Stage;
@@ -47,6 +47,21 @@ fn a_backup_is_a_file_per_cluster_and_name_from_which_the_cluster_can_be_deploye
     stage.deploy(&[]).success();
     let again = stage.deploy(&["--detailed-exitcode", "--dry-run"]);
     assert_eq!(again.exit_code, 0, "the backup is what is there: {again}");
+}
+
+#[test]
+fn a_rollback_is_in_the_backup_as_well() {
+    let stage = stage("backup-back");
+    let backup = || stage.sandbox.read("backup/eu-1/a.yaml");
+    stage.deploy(&["--backup-url", "backup"]).success();
+    let first = backup();
+    stage.config("a", "x: '3'");
+    stage.deploy(&["--backup-url", "backup"]).success();
+    assert_ne!(backup(), first);
+    let set = ["--resource-set", &stage.set(), "--inventory-namespace", &stage.namespace];
+    let call = program("deployer").arg("rollback").arg("--configs").arg(stage.clusters.configs()).args(set);
+    stage.sandbox.run(call.args(["--backup-url", "backup"])).success();
+    assert!(backup().contains("x: \"1\""), "{}", backup());
 }
 
 #[test]

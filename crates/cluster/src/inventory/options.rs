@@ -29,6 +29,8 @@ pub struct SetOptions {
     pub commit: Option<String>,
     /// The deploy that this one brings back, once it is known which.
     pub brings_back: Option<String>,
+    /// A rollback hands what it brought back to its caller ([`ClusterOutcome::restored`](crate::outcome::ClusterOutcome::restored)).
+    pub hand_back: bool,
     /// The id of the run.
     pub id: String,
     /// Who we are, for whoever finds our lease.
@@ -66,6 +68,7 @@ impl Default for SetOptions {
             is_rollback: false,
             commit: None,
             brings_back: None,
+            hand_back: false,
             id: String::new(),
             holder: "deployer".into(),
             lease_duration: Duration::from_secs(30),
