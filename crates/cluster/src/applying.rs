@@ -245,7 +245,9 @@ impl<'a> Applying<'a> {
 
     /// Whether an object is known to be ready without asking: it was not touched, and was ready when it was read.
     pub(crate) fn is_ready(&self, index: usize) -> bool {
-        if self.plan.objects[index].is_done_and_gone() {
+        let object = &self.plan.objects[index];
+        let done = |live| finished_job::is_done(&object.wanted, live);
+        if object.is_done_and_gone() || (!object.writes() && object.live.as_ref().is_some_and(done)) {
             return true;
         }
         match self.waited.get(&index) {

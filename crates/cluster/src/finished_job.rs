@@ -23,11 +23,17 @@ pub(crate) fn has_ttl(wanted: &Wanted) -> bool {
 
 /// Whether a Job that goes by itself is there and has not finished: its end is yet to be noted.
 pub(crate) fn is_on_its_way(object: &PlannedObject) -> bool {
-    let waits = |live| matches!(status::assess(live), Readiness::InProgress { .. });
+    let waits =
+        |live| matches!(status::assess(live), Readiness::InProgress { .. }) && completed(live).is_none();
     object.member
         && object.action == Action::Unchanged
         && has_ttl(&object.wanted)
         && object.live.as_ref().is_some_and(waits)
+}
+
+/// Whether a Job that is there has completed and goes, or is going, by itself.
+pub(crate) fn is_done(wanted: &Wanted, live: &Value) -> bool {
+    has_ttl(wanted) && completed(live).is_some()
 }
 
 /// When a live Job completed, by the server's clock; `None` while it has not, and where it failed or is suspended.

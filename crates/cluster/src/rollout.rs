@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::applying::Applying;
 use crate::connect::{CallError, ConnectOptions, Connection, Plugins, Target};
 use crate::events::{Events, Happening};
+use crate::finished_job;
 use crate::health::HealthOptions;
 use crate::inventory::{Manifests, SetOptions};
 use crate::lease;
@@ -255,7 +256,7 @@ fn warn_of_the_sick(connection: &Connection, applying: &Applying<'_>, options: &
             && let Some(live) = &object.live
         {
             let readiness = status::assess(live);
-            if !readiness.is_current() {
+            if !readiness.is_current() && !finished_job::is_done(&object.wanted, live) {
                 let text = format!("it is unchanged, and not ready: {}", readiness.message());
                 let object = Some(name.clone());
                 connection.events().emit(Happening::Warning { object, text });

@@ -227,7 +227,9 @@ pub fn decide(wanted: &Wanted, live: Option<&Value>, options: &PlanOptions) -> D
         let because = "it is there, and only what is not is created (`--create-only`)".to_owned();
         return Decision::Settled(Action::Skip { because });
     }
-    if live["metadata"].get("deletionTimestamp").is_some() {
+    // A Job that has done its work may go: that is what its TTL is for.
+    let goes = !options.force && finished_job::is_done(wanted, live);
+    if live["metadata"].get("deletionTimestamp").is_some() && !goes {
         let trouble = Trouble::new("it is being deleted").hint(format!(
             "wait until it is gone, or see what holds it: `metadata.finalizers` of {}",
             wanted.object
