@@ -128,6 +128,11 @@ fn every_command_of_the_page_on_resource_sets_runs() {
 }
 
 #[test]
+fn every_command_of_the_page_on_pull_runs() {
+    run_every_command("docs/pull.md");
+}
+
+#[test]
 fn a_ci_command_is_found_behind_what_its_system_puts_before_it() {
     let text = "```yaml\n- run: deployer a\n  - deployer b\n- run: |\n    deployer c \\\n      --c\n```\n```groovy\nsh 'deployer d'\n```\ndeployer e\n";
     let commands: Vec<String> = ci_commands(text).into_iter().map(|(_, command)| command).collect();
