@@ -250,6 +250,7 @@ fn another_id_in_a_manifest_and_a_service_over_pods_without_an_id_are_refused() 
 }
 
 #[test]
+#[allow(clippy::type_complexity, reason = "a table of cases, each column said in the line above it")]
 fn three_reserves_are_kept_and_older_ones_go() {
     let live = |ids: &[u32]| {
         ids.iter().map(|n| live(&format!("web-d{n}"), Some(&format!("d{n}")), *n, 2)).collect::<Vec<_>>()
