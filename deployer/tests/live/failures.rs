@@ -33,20 +33,18 @@ fn then_it_works(mut stage: Stage) {
 }
 
 #[test]
-fn a_bad_image_moves_nothing_and_the_same_id_can_be_repaired() {
+fn pods_that_do_not_run_move_nothing_and_the_same_id_can_be_repaired() {
     let stage = stage("fast-image");
-    if !stage.are_real() {
-        stage.write(SHOP, "bad");
-        let (code, report) = stage.fast("d3", &["--available-health-check-grace-period", "1"]);
-        assert_eq!(code, 1, "{report:#}");
-        let (is, why) = result(&report, "Service", "web");
-        assert_eq!(is, "skipped", "{report:#}");
-        assert!(
-            why.starts_with("it waits for Deployment/") && why.ends_with("it still leads where it led"),
-            "{why}"
-        );
-        stayed(&stage, &report);
-    }
+    stage.write_bad(SHOP);
+    let (code, report) = stage.fast("d3", &["--available-health-check-grace-period", "1"]);
+    assert_eq!(code, 1, "{report:#}");
+    let (is, why) = result(&report, "Service", "web");
+    assert_eq!(is, "skipped", "{report:#}");
+    assert!(
+        why.starts_with("it waits for Deployment/") && why.ends_with("it still leads where it led"),
+        "{why}"
+    );
+    stayed(&stage, &report);
     then_it_works(stage);
 }
 
@@ -99,11 +97,8 @@ fn a_failed_changeover_keeps_the_old_pods_and_rolling_update_takes_them_back() {
     let mut stage = Stage::new("fast-changeover");
     stage.write(SHOP, "1");
     assert_eq!(stage.rolling(&[]).0, 0);
-    if stage.are_real() {
-        return;
-    }
     stage.watch();
-    stage.write(SHOP, "bad");
+    stage.write_bad(SHOP);
     let (code, report) = stage.fast("d1", &["--available-health-check-grace-period", "1"]);
     assert_eq!(code, 1, "{report:#}");
     assert!(!stage.service("web")["spec"]["selector"]["pod-template-hash"].is_null());

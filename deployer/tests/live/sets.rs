@@ -105,15 +105,12 @@ fn a_rollback_goes_the_way_that_the_deploy_went() {
 #[test]
 fn after_a_failure_the_last_good_deploy_serves_and_what_the_bad_one_made_is_gone() {
     let mut stage = Stage::new("fast-failure");
-    if stage.are_real() {
-        return;
-    }
     let set =
         ["--resource-set", "shop", "--rollback-on-failure", "--available-health-check-grace-period", "1"];
     stage.write(SHOP, "1");
     assert_eq!(stage.fast("d1", &set).0, 0);
     stage.watch();
-    stage.write(SHOP, "bad");
+    stage.write_bad(SHOP);
     let (code, report) = stage.fast("d2", &set);
     assert_eq!((code, &report["set"]["rollbackTo"]), (1, &json!("d1")), "{report:#}");
     assert_eq!(

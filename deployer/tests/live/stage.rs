@@ -174,6 +174,16 @@ impl Stage {
         self.sandbox.write("manifests/eu-1/shop.yaml", text);
     }
 
+    /// The manifests, so that their pods never run: no node takes them, or in a simulated cluster their image is bad.
+    pub(crate) fn write_bad(&self, text: &str) {
+        let grace = "terminationGracePeriodSeconds: 1";
+        let nowhere = format!("{grace}\n      nodeSelector: {{kit.example.com/nowhere: 'true'}}");
+        match self.clusters.are_real() {
+            true => self.write(&text.replace(grace, &nowhere), "bad"),
+            false => self.write(text, "bad"),
+        }
+    }
+
     /// From now on the traffic is watched.
     pub(crate) fn watch(&mut self) {
         let target = read_kubeconfigs(&[self.clusters.config("eu-1")], Contexts::Current).unwrap().remove(0);
@@ -312,11 +322,4 @@ pub(crate) fn counts(report: &Value) -> Value {
     let mut counts = report["counts"].clone();
     counts.as_object_mut().unwrap().retain(|_, count| *count != json!(0));
     counts
-}
-
-impl Stage {
-    /// Real clusters run the images of the manifests, none of which is bad by its name.
-    pub(crate) fn are_real(&self) -> bool {
-        self.clusters.are_real()
-    }
 }
