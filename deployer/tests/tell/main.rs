@@ -67,7 +67,11 @@ impl Stage {
     fn deployer(&self) -> Call {
         let configs = self.clusters.configs().to_owned();
         let call = program("deployer").arg("--configs").arg(configs).args(["--manifests-dir", "manifests"]);
-        call.env("AVAILABLE_HEALTH_CHECK_GRACE_PERIOD", "2").deadline(std::time::Duration::from_secs(180))
+        let call = call
+            .env("AVAILABLE_HEALTH_CHECK_GRACE_PERIOD", "2")
+            .deadline(std::time::Duration::from_secs(180));
+        // Real clusters are shared, and the lease of one inventory lets one deploy at it: each test has its own.
+        if self.clusters.are_real() { call.env("KIT_INVENTORY_NAMESPACE", &self.namespace) } else { call }
     }
 
     fn run(&self, call: Call) -> Answer {
