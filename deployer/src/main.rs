@@ -2,12 +2,15 @@
 
 mod args;
 mod backup;
+mod changes;
+mod clusters_cmd;
 mod configs;
 mod fleet;
 mod guard;
 mod history_cmd;
 mod input;
 mod merge_cmd;
+mod options;
 mod parse;
 mod planfile;
 mod progress;

@@ -6,7 +6,7 @@ use cli::report::{Report, merge};
 use cli::{Exit, Failure, Printer, Problem};
 
 use crate::args::MergeArgs;
-use crate::run;
+use crate::tell;
 
 /// Joins the reports and tells the result.
 pub(crate) fn run(args: &MergeArgs) -> Result<Exit, Failure> {
@@ -20,8 +20,8 @@ pub(crate) fn run(args: &MergeArgs) -> Result<Exit, Failure> {
         Failure::all(Exit::Invalid, problems)
     })?;
     let exit = Exit::of(report.exit_code).unwrap_or(Exit::Failed);
-    run::tell_report(&report, &printer, "");
-    run::save(&args.report, &report, exit, &printer)
+    tell::report(&report, &printer, "");
+    tell::save(&args.report, &report, exit, &printer)
 }
 
 /// All reports, or everything that is wrong with any of them.

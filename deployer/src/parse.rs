@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use cli::{Failure, Problem};
+use manifest::Selector;
+
 /// `true` or `false`. The empty text, which CI systems give to variables that are not set, is `false`.
 pub(crate) fn boolean(text: &str) -> Result<bool, String> {
     match text.trim().to_ascii_lowercase().as_str() {
@@ -56,6 +59,14 @@ pub(crate) fn list(text: &str) -> Vec<String> {
         Ok(items) => items,
         Err(_) => text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect(),
     }
+}
+
+/// `--selector`; not given, it takes everything.
+pub(crate) fn selector(text: Option<&str>) -> Result<Selector, Failure> {
+    let parsed = text.unwrap_or_default().parse();
+    parsed.map_err(|error: manifest::SelectorError| {
+        Failure::invalid(Problem::from_error(&error).context("`--selector` cannot be read"))
+    })
 }
 
 #[cfg(test)]

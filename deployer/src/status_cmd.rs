@@ -10,16 +10,20 @@ use cli::{Exit, Failure, Format, Printer, Problem};
 use cluster::connect::{ConnectOptions, Connection, Plugins, Target};
 use cluster::events::Events;
 use cluster::outcome::{ClusterOutcome, ObjectResult};
+use cluster::plan::PlanOptions;
 use cluster::pull::{self, Pull, PullState};
+use cluster::rollout::{Extent, RolloutOptions};
 use cluster::status::Readiness;
+use cluster::stop::Stop;
 use cluster::survey::{Running, survey};
 use futures::StreamExt as _;
 use futures::stream;
 use tokio::time::Instant;
 
-use crate::args::StatusArgs;
+use crate::args::{DeployArgs, StatusArgs};
 use crate::configs::{self, ClusterFilter};
-use crate::report;
+use crate::input::Manifests;
+use crate::{fleet, options, parse, report, run, strategy};
 
 /// The plan of each cluster that there are manifests for.
 pub(crate) type Plans = BTreeMap<String, ClusterOutcome>;
@@ -254,4 +258,33 @@ fn resource(running: Running, difference: Option<Difference>) -> ResourceStatus 
         diagnoses: running.diagnoses.iter().map(report::diagnosis).collect(),
         difference,
     }
+}
+
+/// What a deploy of `status`'s manifests would do; nothing, where there are none.
+pub(crate) async fn compare(
+    status: &StatusArgs,
+    deploy: &DeployArgs,
+    targets: &[Target],
+) -> Result<Plans, Failure> {
+    let Some(dir) = status.manifests_dir.clone() else { return Ok(Plans::new()) };
+    let selector = parse::selector(status.selector.as_deref())?;
+    let targets: Vec<Target> =
+        targets.iter().filter(|target| dir.join(target.name.as_str()).is_dir()).cloned().collect();
+    let manifests = Manifests { dir, namespaces: None, selector, resource: None };
+    manifests.check(&targets)?;
+    strategy::check(deploy)?;
+    let options = options::rollout(deploy)?;
+    let options = RolloutOptions {
+        connect: options::connect(&status.reach),
+        timeout: status.reach.timeout,
+        extent: Extent::Plan,
+        // Nothing is written: what somebody else holds is drift to be told, not a reason to refuse.
+        plan: PlanOptions { force_conflicts: true, create_only: false, force: false, ..options.plan },
+        ..options
+    };
+    let (_switch, stop) = Stop::new();
+    let fleet = run::fleet(&status.reach, manifests, options, stop);
+    let (events, _unheard) = tokio::sync::mpsc::unbounded_channel();
+    let outcomes = fleet::deploy(fleet, targets, events).await;
+    Ok(outcomes.into_iter().map(|outcome| (outcome.cluster.to_string(), outcome)).collect())
 }

@@ -1,150 +1,110 @@
-//! What differs, for people: once for all clusters in which it differs alike.
+//! What people and programs get to read: the result on stdout, reports in files, the step summary of a CI, and how it is narrated.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
 
+use cli::ci::Platform;
+use cli::report::{Report, ReportFile, SUMMARY_LIMIT};
+use cli::{Exit, Failure, Format, Printer, Problem};
+use cluster::connect::Target;
 use cluster::outcome::ClusterOutcome;
-use cluster::plan::{Change, ObjectChange};
-use serde_json::Value;
-use similar::{ChangeTag, TextDiff};
 
-/// What differs, equal changes of several clusters together.
-pub(crate) fn changes(outcomes: &[ClusterOutcome]) -> String {
-    let mut groups: BTreeMap<(String, String), (&ObjectChange, Vec<&str>)> = BTreeMap::new();
-    for outcome in outcomes {
-        for change in &outcome.changes {
-            let content = serde_json::to_string(change).unwrap_or_default();
-            let group = groups.entry((change.object.to_string(), content)).or_insert((&**change, Vec::new()));
-            group.1.push(outcome.cluster.as_str());
-        }
-    }
-    let mut text = String::new();
-    for (change, clusters) in groups.values() {
-        let sign = match change.action {
-            "create" => '+',
-            "delete" => '-',
-            "recreate" => '!',
-            _ => '~',
-        };
-        let _ = writeln!(
-            text,
-            "{sign} {} {}  {}",
-            change.action,
-            change.object,
-            places(clusters, outcomes.len())
-        );
-        if let Some(because) = &change.because {
-            let _ = writeln!(text, "    {because}");
-        }
-        if change.action == "configure" && change.changes.is_empty() {
-            let _ = writeln!(text, "    only who owns its fields");
-        }
-        for field in &change.changes {
-            one_change(&mut text, field);
-        }
-    }
-    text.push_str(&stays(outcomes));
-    text
+use crate::args::{DeployArgs, Progress};
+use crate::changes;
+use crate::progress::{Colour, Narration};
+use crate::run;
+
+/// Prints what a deploy did.
+pub(crate) fn deploy(args: &DeployArgs, printer: &Printer, outcomes: &[ClusterOutcome], report: &Report) {
+    let told = run::plan_only(args) || args.change.diff;
+    self::report(report, printer, &if told { changes::changes(outcomes) } else { String::new() });
 }
 
-/// What the manifests do not have any more and stays all the same.
-fn stays(outcomes: &[ClusterOutcome]) -> String {
-    let mut groups: BTreeMap<(String, &str), Vec<&str>> = BTreeMap::new();
-    let mut text = String::new();
-    for outcome in outcomes {
-        for kept in outcome.set.iter().flat_map(|set| &set.kept) {
-            let group = groups.entry((kept.object.to_string(), kept.because.as_str())).or_default();
-            group.push(outcome.cluster.as_str());
+/// Prints a report; `changes` are what differs, for people.
+pub(crate) fn report(report: &Report, printer: &Printer, changes: &str) {
+    match printer.format() {
+        Format::Json => printer.result(&report.json()),
+        Format::Ndjson => printer.result(&report.json_line()),
+        Format::Text => {
+            let waves = cli::report::waves(report);
+            if report.dry_run {
+                printer.result(&waves);
+            }
+            printer.result(changes);
+            printer.result(&cli::report::table(report));
+            let failures = platform().failures(report, jiff::Timestamp::now().as_second());
+            if !failures.is_empty() {
+                printer.result(&format!("\n{failures}"));
+            }
+            // Last: where it stands, and how to go on.
+            if !report.dry_run && !waves.is_empty() {
+                printer.result(&format!("\n{waves}"));
+            }
         }
     }
-    for ((object, because), clusters) in &groups {
-        let _ = writeln!(text, "= keep {object}  {}\n    {because}", places(clusters, outcomes.len()));
-    }
-    text
+    // The platform reads these wherever they are; stdout is for the result.
+    platform().annotations(report).iter().for_each(|line| printer.command(line));
 }
 
-fn places(clusters: &[&str], of: usize) -> String {
-    match clusters {
-        [only] => format!("in {only}"),
-        all if all.len() == of => format!("in all {of} clusters"),
-        some if some.len() <= 3 => format!("in {}", some.join(", ")),
-        some => format!("in {} clusters: {}, ...", some.len(), some[..3].join(", ")),
+/// Writes the reports. One that cannot be written is a failure of its own, after everything else has been told.
+pub(crate) fn save(
+    files: &[ReportFile],
+    report: &Report,
+    exit: Exit,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
+    let mut problems = Vec::new();
+    for file in files {
+        if let Err(error) = file.write(report) {
+            problems
+                .push(Problem::from_error(&error).hint("the deploy itself is over: see its result above"));
+        }
     }
+    if let Some(summary) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|_| platform() == Platform::GitHub)
+        && let Err(error) = append_summary(Path::new(&summary), report)
+    {
+        printer.warn(&format!("the step summary was not written: {error}"));
+    }
+    if problems.is_empty() {
+        return Ok(exit);
+    }
+    let exit = if exit == Exit::Done || exit == Exit::Changes { Exit::Failed } else { exit };
+    Err(Failure::all(exit, problems))
 }
 
-fn one_change(text: &mut String, change: &Change) {
-    let drift = match &change.drift {
-        Some(who) => format!("  (drift: changed by {who})"),
-        None => String::new(),
+/// Adds to a step summary as much as the platform still takes: beyond its limit it drops all of it.
+fn append_summary(path: &Path, report: &Report) -> std::io::Result<()> {
+    let used = std::fs::metadata(path).map_or(0, |file| usize::try_from(file.len()).unwrap_or(usize::MAX));
+    let room = SUMMARY_LIMIT.saturating_sub(used);
+    let text = cli::report::markdown(report, room);
+    if text.len() > room {
+        return Err(std::io::Error::other("it is full"));
+    }
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+    file.write_all(text.as_bytes())
+}
+
+fn platform() -> Platform {
+    Platform::detect(|name| std::env::var(name).ok())
+}
+
+/// Whether what is going on is drawn on a terminal or told line by line.
+fn live(args: &DeployArgs, printer: &Printer) -> Option<Colour> {
+    let wanted = match args.tell.progress {
+        Progress::Lines => false,
+        Progress::Live => !args.output.quiet,
+        Progress::Auto => printer.is_interactive() && !args.output.debug && !platform().is_ci(),
     };
-    if change.path.is_empty() {
-        let yaml = change.after.as_ref().or(change.before.as_ref()).map(yaml).unwrap_or_default();
-        yaml.lines().for_each(|line| {
-            let _ = writeln!(text, "    + {line}");
-        });
-        return;
-    }
-    match (&change.before, &change.after) {
-        (Some(before), Some(after)) if is_long(before) || is_long(after) => {
-            let _ = writeln!(text, "    {}{drift}", change.path);
-            line_diff(text, &yaml(before), &yaml(after));
-        }
-        (Some(before), Some(after)) => {
-            let _ = writeln!(text, "    {}: {} -> {}{drift}", change.path, scalar(before), scalar(after));
-        }
-        (Some(before), None) => block(text, '-', &change.path, before, &drift),
-        (None, Some(after)) => block(text, '+', &change.path, after, &drift),
-        (None, None) => {}
-    }
+    wanted.then(|| if printer.has_colour() { Colour::Yes } else { Colour::No })
 }
 
-fn block(text: &mut String, sign: char, path: &str, value: &Value, drift: &str) {
-    if is_long(value) {
-        let _ = writeln!(text, "  {sign} {path}:{drift}");
-        yaml(value).lines().for_each(|line| {
-            let _ = writeln!(text, "      {sign} {line}");
-        });
-    } else {
-        let _ = writeln!(text, "  {sign} {path}: {}{drift}", scalar(value));
-    }
-}
-
-fn is_long(value: &Value) -> bool {
-    match value {
-        Value::Object(map) => !map.is_empty(),
-        Value::Array(items) => items.iter().any(|item| item.is_object()) || items.len() > 6,
-        Value::String(text) => text.contains('\n'),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
-}
-
-fn scalar(value: &Value) -> String {
-    value.to_string()
-}
-
-fn yaml(value: &Value) -> String {
-    match value {
-        // Long texts are compared as they are, not as YAML writes them.
-        Value::String(text) => text.clone(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            manifest::yaml::emit(value).unwrap_or_else(|_| value.to_string())
-        }
-    }
-}
-
-fn line_diff(text: &mut String, before: &str, after: &str) {
-    let diff = TextDiff::from_lines(before, after);
-    for (index, hunk) in diff.grouped_ops(2).iter().enumerate() {
-        if index > 0 {
-            let _ = writeln!(text, "        ...");
-        }
-        for change in hunk.iter().flat_map(|op| diff.iter_changes(op)) {
-            let sign = match change.tag() {
-                ChangeTag::Delete => '-',
-                ChangeTag::Insert => '+',
-                ChangeTag::Equal => ' ',
-            };
-            let _ = writeln!(text, "      {sign} {}", change.value().trim_end_matches('\n'));
-        }
+/// How a run is narrated.
+pub(crate) fn narration(args: &DeployArgs, printer: &Printer, targets: &[Target]) -> Narration {
+    Narration {
+        debug: args.output.debug,
+        keep_alive: args.wait.available_keep_alive.then_some(args.wait.available_keep_alive_interval),
+        live: live(args, printer),
+        ci: platform().is_ci(),
+        clusters: targets.iter().map(|target| target.name.to_string()).collect(),
     }
 }

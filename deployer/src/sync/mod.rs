@@ -23,9 +23,11 @@ use crate::args::{DeployArgs, Strategy, SyncArgs};
 use crate::backup::{self, Backup};
 use crate::configs::{self, ClusterFilter};
 use crate::fleet;
+use crate::options;
 use crate::report::{self, Facts};
 use crate::run;
 use crate::signals::Interrupted;
+use crate::tell;
 use crate::webhook::Webhooks;
 use gauges::Gauges;
 use notes::{Notes, Verdict};
@@ -355,10 +357,10 @@ impl Puller {
         let (mut targets, manifests) = run::load(args)?;
         targets.retain(|target| allowed.iter().any(|allowed| allowed.name == target.name));
         manifests.check(&targets)?;
-        let options = run::rollout_options(args)?;
+        let options = options::rollout(args)?;
         if !moved {
             // Such a round only looks after drift: it is silent unless it finds some.
-            let fleet = run::fleet(args, manifests, options, stop.clone());
+            let fleet = run::fleet(&args.reach, manifests, options, stop.clone());
             let (events, _unheard) = tokio::sync::mpsc::unbounded_channel();
             return Ok((fleet::deploy(fleet, targets, events).await, Webhooks::default()));
         }
@@ -394,7 +396,7 @@ impl Puller {
             Format::Json if self.args.once => self.printer.result(&report.json()),
             // One document per round, each on a line.
             Format::Json | Format::Ndjson => self.printer.result(&report.json_line()),
-            Format::Text => run::tell(&self.args.deploy, &self.printer, outcomes, report),
+            Format::Text => tell::deploy(&self.args.deploy, &self.printer, outcomes, report),
         }
     }
 }

@@ -13,7 +13,7 @@ use futures::stream;
 use jiff::Timestamp;
 
 use crate::args::SyncArgs;
-use crate::run;
+use crate::{options, run};
 
 /// A puller that has nothing new to say shows at least this often that it is alive.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10 * 60);
@@ -62,7 +62,7 @@ impl Notes {
             path,
             silent: run::plan_only(&args.deploy),
             concurrency: usize::from(reach.concurrency),
-            connect: run::connect_options(reach),
+            connect: options::connect(reach),
             plugins: Plugins::new(reach.plugin_timeout),
             memory: BTreeMap::new(),
         }

@@ -107,9 +107,9 @@ pub(crate) async fn act(
     said.iter().for_each(|line| printer.warn(line));
     let (events, heard) = tokio::sync::mpsc::unbounded_channel();
     let (news, told) = tokio::sync::mpsc::unbounded_channel();
-    let narration = run::narration(args, printer, &targets);
+    let narration = crate::tell::narration(args, printer, &targets);
     let narrator = tokio::spawn(progress::narrate(heard, told, *printer, narration));
-    let fleet = run::fleet(args, manifests.clone(), options.clone(), stop.clone());
+    let fleet = run::fleet(&args.reach, manifests.clone(), options.clone(), stop.clone());
     let teller = Teller::new(news);
     let (driven, silent) = tokio::join!(
         drive::drive(fleet, planned, targets.clone(), &book, events, &teller),
@@ -122,7 +122,7 @@ pub(crate) async fn act(
     let versions = match &driven.stopped {
         Some((_, because)) if because != INTERRUPTED => {
             printer.say("asking the clusters what they run");
-            let fleet = run::fleet(args, manifests, options, stop);
+            let fleet = run::fleet(&args.reach, manifests, options, stop);
             tell::versions(planned, &journal, &fleet, &targets).await
         }
         Some(_) | None => Vec::new(),
