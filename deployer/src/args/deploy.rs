@@ -294,38 +294,3 @@ impl RetiredArgs {
         lines
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory as _;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Args::command().debug_assert();
-    }
-
-    #[test]
-    fn every_flag_has_an_environment_variable() {
-        let command = Args::command();
-        let without: Vec<_> = command
-            .get_arguments()
-            .filter(|arg| arg.get_env().is_none() && !["help", "version"].contains(&arg.get_id().as_str()))
-            .map(|arg| arg.get_id().to_string())
-            .collect();
-        assert_eq!(without, Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_flag_of_the_original_that_asks_for_nothing_is_not_mentioned() {
-        let retired = RetiredArgs {
-            github_enabled: Some("false".into()),
-            api_version: Some("v1".into()),
-            ..RetiredArgs::default()
-        };
-        assert_eq!(
-            retired.explanations(),
-            ["`--api-version` has no effect: each manifest names its own `apiVersion`"]
-        );
-    }
-}
