@@ -294,3 +294,21 @@ impl RetiredArgs {
         lines
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_of_the_original_that_asks_for_nothing_is_not_mentioned() {
+        let retired = RetiredArgs {
+            github_enabled: Some("false".into()),
+            api_version: Some("v1".into()),
+            ..RetiredArgs::default()
+        };
+        assert_eq!(
+            retired.explanations(),
+            ["`--api-version` has no effect: each manifest names its own `apiVersion`"]
+        );
+    }
+}
