@@ -298,13 +298,7 @@ impl<'a> Applying<'a> {
             let mut found = 0;
             let mut waiting = None;
             for (group, kind, plural) in DEPENDENCY_KINDS {
-                let resource = Resource {
-                    group: (*group).to_owned(),
-                    version: "v1".to_owned(),
-                    kind: (*kind).to_owned(),
-                    plural: (*plural).to_owned(),
-                    namespaced: true,
-                };
+                let resource = Resource::new(group, "v1", kind, plural, true);
                 match crate::live::list(self.connection, &resource, namespace, Some(selector)).await {
                     Ok((_, objects)) => {
                         found += objects.len();

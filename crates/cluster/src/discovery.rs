@@ -25,6 +25,17 @@ pub struct Resource {
 }
 
 impl Resource {
+    /// A kind by its parts.
+    pub fn new(group: &str, version: &str, kind: &str, plural: &str, namespaced: bool) -> Self {
+        Self {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            kind: kind.to_owned(),
+            plural: plural.to_owned(),
+            namespaced,
+        }
+    }
+
     /// `apps/v1`, or `v1`.
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
@@ -84,7 +95,7 @@ impl Discovery {
     pub async fn of(connection: &Connection, wanted: &BTreeSet<(String, String)>) -> Result<Self, CallError> {
         let mut found = Self::default();
         for (kind, plural, namespaced) in CORE {
-            found.add(resource("", "v1", kind, plural, *namespaced));
+            found.add(Resource::new("", "v1", kind, plural, *namespaced));
         }
         let is_core = |api_version: &str| api_version == "v1";
         if wanted
@@ -170,7 +181,7 @@ impl Discovery {
                     let kind = entry["responseKind"]["kind"].as_str().unwrap_or_default();
                     let plural = entry["resource"].as_str().unwrap_or_default();
                     if !kind.is_empty() && !plural.is_empty() {
-                        self.add(resource(name, number, kind, plural, entry["scope"] == "Namespaced"));
+                        self.add(Resource::new(name, number, kind, plural, entry["scope"] == "Namespaced"));
                     }
                 }
             }
@@ -182,7 +193,7 @@ impl Discovery {
             let plural = entry["name"].as_str().unwrap_or_default();
             let kind = entry["kind"].as_str().unwrap_or_default();
             if !plural.is_empty() && !plural.contains('/') && !kind.is_empty() {
-                self.add(resource(group, version, kind, plural, entry["namespaced"] == true));
+                self.add(Resource::new(group, version, kind, plural, entry["namespaced"] == true));
             }
         }
     }
@@ -206,16 +217,6 @@ pub fn kinds_of_crd(crd: &Value) -> Vec<Resource> {
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
-}
-
-fn resource(group: &str, version: &str, kind: &str, plural: &str, namespaced: bool) -> Resource {
-    Resource {
-        group: group.to_owned(),
-        version: version.to_owned(),
-        kind: kind.to_owned(),
-        plural: plural.to_owned(),
-        namespaced,
-    }
 }
 
 /// Both spellings of the aggregated document, and the old one for servers that know neither.

@@ -104,13 +104,7 @@ mod tests {
         let text =
             format!("apiVersion: batch/v1\nkind: Job\nmetadata: {{name: a, namespace: web}}\nspec: {spec}\n");
         let object = manifest::load::parse_objects(&text, "a.yaml").unwrap().remove(0);
-        let resource = Resource {
-            group: "batch".into(),
-            version: "v1".into(),
-            kind: "Job".into(),
-            plural: "jobs".into(),
-            namespaced: true,
-        };
+        let resource = Resource::new("batch", "v1", "Job", "jobs", true);
         let marks = Marks {
             raw: false,
             strategy: "rolling-update".into(),

@@ -27,13 +27,7 @@ const KEY: &str = "manifests.json.gz";
 /// The type of the Secrets.
 const TYPE: &str = "kit/history.v1";
 
-static SECRET: LazyLock<Resource> = LazyLock::new(|| Resource {
-    group: String::new(),
-    version: "v1".into(),
-    kind: "Secret".into(),
-    plural: "secrets".into(),
-    namespaced: true,
-});
+static SECRET: LazyLock<Resource> = LazyLock::new(|| Resource::new("", "v1", "Secret", "secrets", true));
 
 fn name(set: &SetName, revision: u64, part: usize) -> String {
     format!("{}.{revision}.{part}", set.parent())

@@ -20,13 +20,8 @@ use crate::inventory::SetOptions;
 use crate::outcome::Trouble;
 use crate::stop::Stop;
 
-static LEASE: LazyLock<Resource> = LazyLock::new(|| Resource {
-    group: "coordination.k8s.io".into(),
-    version: "v1".into(),
-    kind: "Lease".into(),
-    plural: "leases".into(),
-    namespaced: true,
-});
+static LEASE: LazyLock<Resource> =
+    LazyLock::new(|| Resource::new("coordination.k8s.io", "v1", "Lease", "leases", true));
 
 /// The `Date` of an answer is cut to whole seconds.
 const CLOCK_ERROR: SignedDuration = SignedDuration::from_secs(1);

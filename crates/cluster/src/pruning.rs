@@ -175,13 +175,7 @@ async fn strangers(connection: &Connection, deletion: &Deletion) -> Result<Optio
     let mut places: Vec<(Resource, Option<&str>)> = Vec::new();
     if deletion.resource.kind == "Namespace" && deletion.resource.group.is_empty() {
         places.extend(INSIDE.iter().map(|(group, kind, plural)| {
-            let resource = Resource {
-                group: (*group).into(),
-                version: "v1".into(),
-                kind: (*kind).into(),
-                plural: (*plural).into(),
-                namespaced: true,
-            };
+            let resource = Resource::new(group, "v1", kind, plural, true);
             (resource, Some(deletion.object.name.as_str()))
         }));
     } else if deletion.resource.kind == "CustomResourceDefinition" {

@@ -25,13 +25,8 @@ use crate::planning::PlanError;
 use crate::prune::{self, Kept, PruneOptions, Verdict};
 use crate::rollout::RolloutOptions;
 
-static NAMESPACE: LazyLock<Resource> = LazyLock::new(|| Resource {
-    group: String::new(),
-    version: "v1".into(),
-    kind: "Namespace".into(),
-    plural: "namespaces".into(),
-    namespaced: false,
-});
+static NAMESPACE: LazyLock<Resource> =
+    LazyLock::new(|| Resource::new("", "v1", "Namespace", "namespaces", false));
 /// Requests in flight while reading what may go.
 const WIDTH: usize = 8;
 

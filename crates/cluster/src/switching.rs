@@ -316,13 +316,7 @@ impl Applying<'_> {
 
     /// Waits until the endpoints of the Services that moved are pods that they select now: what they leave may go then.
     async fn endpoints_followed(&self) -> Result<(), String> {
-        let slices = Resource {
-            group: "discovery.k8s.io".to_owned(),
-            version: "v1".to_owned(),
-            kind: "EndpointSlice".to_owned(),
-            plural: "endpointslices".to_owned(),
-            namespaced: true,
-        };
+        let slices = Resource::new("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", true);
         let deadline = (Instant::now() + ENDPOINTS).min(self.connection.deadline());
         for index in &self.plan.moves.traffic {
             let wanted = &self.plan.objects[*index].wanted;

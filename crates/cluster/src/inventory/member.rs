@@ -77,13 +77,7 @@ mod tests {
 
     fn wanted(kind: &str) -> Wanted {
         let value = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "a"}});
-        let resource = Resource {
-            group: String::new(),
-            version: "v1".into(),
-            kind: kind.into(),
-            plural: "x".into(),
-            namespaced: true,
-        };
+        let resource = Resource::new("", "v1", kind, "x", true);
         Wanted {
             object: manifest::object::reference(&value),
             place: Place { file: "a".into(), line: 1, column: 1 },

@@ -11,13 +11,8 @@ use crate::discovery::Resource;
 use crate::plan::FIELD_MANAGER;
 
 /// How ConfigMaps are addressed.
-pub(crate) static CONFIG_MAP: LazyLock<Resource> = LazyLock::new(|| Resource {
-    group: String::new(),
-    version: "v1".into(),
-    kind: "ConfigMap".into(),
-    plural: "configmaps".into(),
-    namespaced: true,
-});
+pub(crate) static CONFIG_MAP: LazyLock<Resource> =
+    LazyLock::new(|| Resource::new("", "v1", "ConfigMap", "configmaps", true));
 
 /// Why an inventory cannot be had.
 #[derive(Debug, thiserror::Error)]

@@ -311,13 +311,7 @@ mod tests {
 
     fn wanted(text: &str, group: &str, marks: &Marks) -> Wanted {
         let object = manifest::load::parse_objects(text, "a.yaml").unwrap().remove(0);
-        let resource = Resource {
-            group: group.into(),
-            version: "v1".into(),
-            kind: object.kind().into(),
-            plural: "x".into(),
-            namespaced: true,
-        };
+        let resource = Resource::new(group, "v1", object.kind(), "x", true);
         Wanted::new(&object, resource, "default", marks)
     }
 

@@ -84,27 +84,17 @@ pub(crate) struct Scene {
 
 /// The kind Service.
 pub(crate) fn services() -> Resource {
-    core("Service", "services")
+    Resource::new("", "v1", "Service", "services", true)
 }
 
 /// The kind Deployment.
 pub(super) fn deployments() -> Resource {
-    Resource { group: "apps".to_owned(), ..core("Deployment", "deployments") }
+    Resource::new("apps", "v1", "Deployment", "deployments", true)
 }
 
 /// The kind Pod.
 pub(crate) fn pods() -> Resource {
-    core("Pod", "pods")
-}
-
-fn core(kind: &str, plural: &str) -> Resource {
-    Resource {
-        group: String::new(),
-        version: "v1".to_owned(),
-        kind: kind.to_owned(),
-        plural: plural.to_owned(),
-        namespaced: true,
-    }
+    Resource::new("", "v1", "Pod", "pods", true)
 }
 
 impl Scene {

@@ -35,13 +35,7 @@ fn wanted(texts: &[&str], marks: &Marks) -> Vec<Wanted> {
         .iter()
         .map(|object| {
             let (group, version) = object.api_version().split_once('/').unwrap_or(("", object.api_version()));
-            let resource = Resource {
-                group: group.into(),
-                version: version.into(),
-                kind: object.kind().into(),
-                plural: "x".into(),
-                namespaced: true,
-            };
+            let resource = Resource::new(group, version, object.kind(), "x", true);
             Wanted::new(object, resource, "shop", marks)
         })
         .collect()
