@@ -139,20 +139,14 @@ impl Index {
             }
             Err(source) => return Err(IndexError::Read { path, source }),
         };
-        #[derive(Deserialize)]
-        struct Versioned {
-            version: u32,
-        }
-        let found = match serde_json::from_slice::<Versioned>(&bytes) {
-            Ok(versioned) => versioned.version,
-            Err(source) => return Err(IndexError::Parse { path, source }),
-        };
-        if found > VERSION {
-            return Err(IndexError::Newer { path, found });
-        }
-        match serde_json::from_slice(&bytes) {
-            Ok(index) => Ok(Some(index)),
-            Err(source) => Err(IndexError::Parse { path, source }),
+        match serde_json::from_slice::<Index>(&bytes) {
+            Ok(index) if index.version <= VERSION => Ok(Some(index)),
+            Ok(Index { version: found, .. }) => Err(IndexError::Newer { path, found }),
+            // A newer one may not look like ours at all.
+            Err(source) => Err(match serde_json::from_slice(&bytes) {
+                Ok(Versioned { version: found }) if found > VERSION => IndexError::Newer { path, found },
+                Ok(_) | Err(_) => IndexError::Parse { path, source },
+            }),
         }
     }
 
@@ -162,4 +156,10 @@ impl Index {
         bytes.push(b'\n');
         bytes
     }
+}
+
+/// What every version of the index has.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
 }

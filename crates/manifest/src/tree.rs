@@ -9,7 +9,7 @@ mod swap;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -231,7 +231,8 @@ pub fn plan<'a>(
         Err(error) => return Err(TreeError::io("read", &folder)(error)),
     };
     let old = if exists { Index::read(&folder)? } else { None };
-    let old_files = old.as_ref().map(|index| index.files.clone()).unwrap_or_default();
+    let none = BTreeMap::new();
+    let old_files = old.as_ref().map_or(&none, |index| &index.files);
     let mut plan = FolderPlan {
         cluster: cluster.clone(),
         written: Vec::new(),
@@ -246,18 +247,23 @@ pub fn plan<'a>(
         remove_folder: false,
     };
     let mut foreign = Vec::new();
+    let mut space = Vec::new();
     for file in &files {
         let path = plan.folder.join(file.name);
-        let there = if exists { contents(&path)? } else { Contents::Nothing };
-        let same = match &there {
-            Contents::File { bytes, mode } => {
-                bytes == file.bytes && file.mode.is_none_or(|wanted| wanted == *mode)
+        let (is_there, may_be_replaced, same) = match if exists { look(&path)? } else { There::Nothing } {
+            There::Nothing => (false, true, false),
+            There::File { file: there, metadata } => {
+                let same_mode = file.mode.is_none_or(|wanted| wanted == mode_of(&metadata));
+                let same = same_mode
+                    && holds((there, &metadata), file.bytes, &mut space)
+                        .map_err(TreeError::io("read", &path))?;
+                (true, true, same)
             }
-            Contents::Nothing | Contents::Other => false,
+            There::Other => (true, false, false),
         };
         let ours = old_files.contains_key(file.name);
-        let in_the_way = !ours && !same && !matches!(there, Contents::Nothing);
-        if matches!(there, Contents::Other) || (in_the_way && !policy.adopt) {
+        let in_the_way = !ours && !same && is_there;
+        if !may_be_replaced || (in_the_way && !policy.adopt) {
             foreign.push(file.name.to_owned());
         }
         match same {
@@ -284,22 +290,30 @@ pub fn plan<'a>(
 
 fn stale(
     plan: &mut FolderPlan<'_>,
-    old_files: BTreeMap<String, FileEntry>,
+    old_files: &BTreeMap<String, FileEntry>,
     considered: &dyn Fn(&str) -> bool,
     policy: Policy,
 ) -> Result<(), TreeError> {
     for (name, entry) in old_files {
-        if plan.index.files.contains_key(&name) {
+        if plan.index.files.contains_key(name) {
             continue;
         }
         if !policy.clean || !considered(&entry.resource) {
-            plan.index.files.insert(name, entry);
+            plan.index.files.insert(name.clone(), entry.clone());
             continue;
         }
-        match contents(&plan.folder.join(&name))? {
-            Contents::File { bytes, .. } if digest(&bytes) == entry.digest => plan.removed.push(name),
-            Contents::Nothing => {}
-            Contents::File { .. } | Contents::Other => plan.kept.push(name),
+        let path = plan.folder.join(name);
+        match look(&path)? {
+            There::Nothing => {}
+            There::Other => plan.kept.push(name.clone()),
+            There::File { mut file, .. } => {
+                let mut bytes = Vec::new();
+                file.read_to_end(&mut bytes).map_err(TreeError::io("read", &path))?;
+                match digest(&bytes) == entry.digest {
+                    true => plan.removed.push(name.clone()),
+                    false => plan.kept.push(name.clone()),
+                }
+            }
         }
     }
     Ok(())
@@ -323,23 +337,61 @@ pub fn plan_removal(root: &Path, cluster: &ClusterName) -> Result<FolderPlan<'st
     Ok(plan)
 }
 
-enum Contents {
+/// What is in the place of a file.
+enum There {
     Nothing,
-    File { bytes: Vec<u8>, mode: u32 },
+    File {
+        file: File,
+        metadata: fs::Metadata,
+    },
+    /// A link, a folder, or the like.
     Other,
 }
 
-fn contents(path: &Path) -> Result<Contents, TreeError> {
-    let metadata = match fs::symlink_metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Contents::Nothing),
-        Err(error) => return Err(TreeError::io("read", path)(error)),
+fn look(path: &Path) -> Result<There, TreeError> {
+    let file = match open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(There::Nothing),
+        Err(error) => {
+            // A link, which is not followed; or what cannot be opened.
+            return match fs::symlink_metadata(path) {
+                Ok(metadata) if !metadata.is_file() => Ok(There::Other),
+                Ok(_) | Err(_) => Err(TreeError::io("read", path)(error)),
+            };
+        }
     };
-    if !metadata.is_file() {
-        return Ok(Contents::Other);
+    let metadata = file.metadata().map_err(TreeError::io("read", path))?;
+    Ok(if metadata.is_file() { There::File { file, metadata } } else { There::Other })
+}
+
+/// Opens a file to read, but not what a link leads to, and without waiting at a pipe.
+#[cfg(unix)]
+fn open(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    fs::OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path) -> io::Result<File> {
+    if fs::symlink_metadata(path)?.is_symlink() {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
-    let bytes = fs::read(path).map_err(TreeError::io("read", path))?;
-    Ok(Contents::File { bytes, mode: mode_of(&metadata) })
+    File::open(path)
+}
+
+/// Whether the file holds exactly these bytes. `space` is for reading, kept from file to file.
+fn holds((mut file, metadata): (File, &fs::Metadata), bytes: &[u8], space: &mut Vec<u8>) -> io::Result<bool> {
+    if metadata.len() != bytes.len() as u64 {
+        return Ok(false);
+    }
+    space.resize(bytes.len(), 0);
+    match file.read_exact(space) {
+        Ok(()) => Ok(space == bytes),
+        // Somebody made it shorter just now.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(unix)]

@@ -40,6 +40,17 @@ pub fn check(text: &str, schema: Schema) -> Result<Vec<Object>, Vec<Finding>> {
     }
 }
 
+/// Whether the quick reader takes the text, so that [`is_harmless`] means something.
+pub(crate) fn is_ordinary(text: &str) -> bool {
+    quick::check(text).is_some()
+}
+
+/// Whether a word of `text` stands where any harmless word may stand instead: if one text is ordinary, then so is another
+/// one that differs from it in harmless words only, and the objects in it are the same.
+pub(crate) fn is_harmless(text: &str, word: &std::ops::Range<usize>) -> bool {
+    quick::is_harmless(text, word)
+}
+
 /// The check by the full parser, which [`check`] takes only where the quick reader is not sure.
 ///
 /// # Errors
@@ -335,6 +346,93 @@ data:
         ]);
         let line = (0usize..5, pieces).prop_map(|(indent, piece)| format!("{}{piece}\n", " ".repeat(indent)));
         prop::collection::vec(line, 0..8).prop_map(|lines| lines.concat())
+    }
+
+    /// Lines with a hole, `@`.
+    fn lines_with_holes() -> impl Strategy<Value = String> {
+        let pieces = prop::sample::select(vec![
+            "a: @",
+            "a: x@",
+            "a: @x",
+            "a: \"@\"",
+            "a: '@'",
+            "a: [@, b]",
+            "a: {b: @}",
+            "a: {@: b}",
+            "@: a",
+            "- @",
+            "- a: @",
+            "- - a: @",
+            "# @",
+            "@",
+            "a: b # @",
+            "a: @ # c",
+            "name: @",
+            "a@: b",
+            "a: \"\\@\"",
+            "a: @@",
+            "b: c",
+            "a: |",
+            "a: >-",
+            "a:",
+            "- b: c",
+            "",
+            "---",
+        ]);
+        let line = (0usize..5, pieces).prop_map(|(indent, piece)| format!("{}{piece}\n", " ".repeat(indent)));
+        prop::collection::vec(line, 1..6).prop_map(|lines| lines.concat())
+    }
+
+    fn word() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec![
+            "x", "eu-1", "1", "yes", "", " ", "a b", "'", "\"", "#", " #", "|", ">", ": ", ":", "- ", "-",
+            "b: c", "é", "\u{2028}", "{", "}", "[", ",", "&a", "*a", "!a", "~", "\\", "\n", "a\n  b", "---",
+            "%",
+        ])
+    }
+
+    /// `text` with `word` in every hole, and where it stands.
+    fn filled(text: &str, word: &str) -> (String, Vec<std::ops::Range<usize>>) {
+        let (mut out, mut words) = (String::new(), Vec::new());
+        for (at, part) in text.split('@').enumerate() {
+            if at > 0 {
+                words.push(out.len()..out.len() + word.len());
+                out.push_str(word);
+            }
+            out.push_str(part);
+        }
+        (out, words)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8000))]
+
+        #[test]
+        fn harmless_words_change_neither_the_verdict_nor_the_objects(
+            body in lines_with_holes(), one in word(), other in word(),
+        ) {
+            let text = format!("apiVersion: v1\nkind: K\nmetadata:\n  name: x\ndata:\n{body}");
+            let ((before, words), (after, others)) = (filled(&text, one), filled(&text, other));
+            let harmless = |text: &str, words: &[std::ops::Range<usize>]| {
+                words.iter().all(|word| is_harmless(text, word))
+            };
+            if is_ordinary(&before) && harmless(&before, &words) && harmless(&after, &others) {
+                let objects = quick::check(&before);
+                for schema in [Schema::Kubernetes, Schema::Core] {
+                    let parsed = parse(&after, schema).ok();
+                    prop_assert_eq!(&objects, &parsed, "{}\n{}", before, after);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ordinary_values_are_harmless() {
+        let text =
+            "data:\n  zone: eu-1\n  hosts: [a.eu-1.example.com]\n  url: \"http://eu-1/x\"\n  name: eu-1\n";
+        let verdicts: Vec<bool> =
+            text.match_indices("eu-1").map(|(at, _)| is_harmless(text, &(at..at + 4))).collect();
+        assert_eq!(verdicts, [true, true, true, false]);
     }
 
     proptest! {

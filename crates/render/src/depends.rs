@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::files::{below, shown};
 use crate::listing::list;
-use crate::memo::others;
 use crate::plan::Renderer;
 use crate::scene::targets;
 use crate::source::Cluster;
-use crate::template::{Engine, join};
+use crate::template::{Engine, brings_in, join, statements};
 
 /// The files that a cluster is made from, as far as they can be told without rendering it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,8 +64,8 @@ impl Renderer {
         }
         // A file that is not there or not valid makes an error, whatever it would include.
         let Ok(template) = self.templates().jinja().environment().get_template(file) else { return };
-        for statement in template.source().split("{%").skip(1) {
-            match others(statement.split("%}").next().unwrap_or_default()) {
+        for statement in statements(template.source()) {
+            match brings_in(statement) {
                 Some(Some(other)) => self.included(Engine::Jinja, &join(other, file), found),
                 Some(None) => {}
                 None => found.are_all = false,

@@ -23,6 +23,7 @@ pub mod reach;
 pub mod scene;
 pub mod secrets;
 pub mod source;
+mod stencil;
 pub mod template;
 pub mod trace;
 pub mod validate;

@@ -2,19 +2,20 @@
 //!
 //! Most resources are equal in most clusters, and trees are shared, so that equality is a comparison of pointers. A
 //! rendering is known by the values of every name that its template could possibly read; if all of them are the same
-//! as before, so is the output, and neither rendering, check nor digest is done again. Only the last few renderings of
-//! each resource are kept, so that memory does not grow with the fleet.
+//! as before, so is the output, and neither rendering, check nor digest is done again. If they differ in nothing but
+//! words that the template only prints, such as the cluster's zone, the words are put into a [`Stencil`] of the file.
+//! Only the last few renderings of each resource are kept, so that memory does not grow with the fleet.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use manifest::ObjectRef;
 use manifest::index::Lines;
 
-use crate::mustache::{Name, Token};
 use crate::node::Node;
 use crate::source::Repository;
-use crate::template::{Engine, Templates};
+use crate::stencil::{self, Stencil};
+use crate::template::{Engine, Reads, Templates};
 
 /// Renderings kept for each resource and template: one for each type of cluster, as a rule.
 const KEPT: usize = 4;
@@ -36,30 +37,50 @@ pub(crate) struct Made {
     pub(crate) digest: Arc<OnceLock<String>>,
 }
 
+/// Values of the data, by name.
+pub(crate) type Values = Vec<(Arc<str>, Arc<Node>)>;
+
 /// The values that a rendering depends on: those of the data whose names the template could mean.
-pub(crate) type Signature = Vec<(Arc<str>, Arc<Node>)>;
+#[derive(Debug)]
+pub(crate) struct Signature {
+    /// What the template reads.
+    pub(crate) reads: Arc<Reads>,
+    /// Those that may decide something.
+    fixed: Values,
+    /// Words that are only printed.
+    pub(crate) printed: Values,
+}
+
+/// A rendering of another cluster.
+pub(crate) struct Entry {
+    pub(crate) signature: Signature,
+    /// The file; `None` is a rendering that makes none.
+    pub(crate) made: Option<Made>,
+    /// What is the same in all clusters in which only printed words differ, if that can be told.
+    pub(crate) stencil: OnceLock<Option<Stencil>>,
+}
+
+/// What is known of a rendering before it is done.
+pub(crate) enum Recalled {
+    /// It is this one.
+    Same(Option<Made>),
+    /// It is this one but for printed words.
+    Alike(Arc<Entry>),
+}
 
 type ByFile = HashMap<String, Recent>;
-
-type Names = Option<Arc<HashSet<Box<str>>>>;
-
-/// `None` as a result is a rendering that makes no file.
-struct Entry {
-    signature: Signature,
-    made: Option<Made>,
-}
 
 /// The last renderings of one resource by one template.
 #[derive(Default)]
 struct Recent {
-    entries: Vec<Entry>,
+    entries: Vec<Arc<Entry>>,
     /// Clusters since one was as another.
     misses: u32,
 }
 
 #[derive(Default)]
 pub(crate) struct Memo {
-    names: Mutex<HashMap<String, Names>>,
+    reads: Mutex<HashMap<String, Option<Arc<Reads>>>>,
     entries: Mutex<HashMap<Arc<str>, ByFile>>,
 }
 
@@ -76,21 +97,33 @@ impl Memo {
         if self.is_hopeless(resource, file) {
             return None;
         }
-        let known = self.names.lock().unwrap_or_else(PoisonError::into_inner).get(file).cloned();
-        let names = match known {
-            Some(names) => names,
-            None => {
-                let names = names(templates, repository, engine, file).map(Arc::new);
-                let mut all = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-                all.entry(file.to_owned()).or_insert(names).clone()
-            }
-        };
-        let names = names?;
-        let entries = root.as_map()?.entries.iter().filter(|entry| names.contains(&*entry.key));
-        Some(entries.map(|entry| (entry.key.clone(), entry.value.clone())).collect())
+        let reads = self.reads(templates, repository, (engine, file))?;
+        let (mut fixed, mut printed) = (Values::new(), Values::new());
+        for entry in root.as_map()?.entries.iter().filter(|entry| reads.names.contains(&*entry.key)) {
+            let is_printed = reads.printed.contains_key(&*entry.key) && stencil::is_word(&entry.value);
+            let values = if is_printed { &mut printed } else { &mut fixed };
+            values.push((entry.key.clone(), entry.value.clone()));
+        }
+        Some(Signature { reads, fixed, printed })
     }
 
-    /// Whether comparing costs more than it brings: a resource that prints the name of its cluster, say.
+    /// What a template reads, found out once.
+    fn reads(
+        &self,
+        templates: &Templates,
+        repository: &Repository,
+        (engine, file): (Engine, &str),
+    ) -> Option<Arc<Reads>> {
+        let known = self.reads.lock().unwrap_or_else(PoisonError::into_inner).get(file).cloned();
+        if let Some(known) = known {
+            return known;
+        }
+        let reads = Reads::of(templates, repository, engine, file).map(Arc::new);
+        let mut all = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(file.to_owned()).or_insert(reads).clone()
+    }
+
+    /// Whether comparing costs more than it brings: a resource whose variables are its cluster's own, say.
     fn is_hopeless(&self, resource: &str, file: &str) -> bool {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(recent) = entries.get_mut(resource).and_then(|files| files.get_mut(file)) else {
@@ -100,12 +133,24 @@ impl Memo {
         recent.misses > PATIENCE && !recent.misses.is_multiple_of(STRIDE)
     }
 
-    pub(crate) fn get(&self, resource: &str, file: &str, signature: &Signature) -> Option<Option<Made>> {
+    pub(crate) fn recall(&self, resource: &str, file: &str, signature: &Signature) -> Option<Recalled> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let recent = entries.get_mut(resource)?.get_mut(file)?;
-        let known = recent.entries.iter().rev().find(|entry| same(&entry.signature, signature))?;
+        let alike = |entry: &&Arc<Entry>| same(&entry.signature.fixed, &signature.fixed);
+        if let Some(known) =
+            recent.entries.iter().rev().filter(alike).find(|e| same(&e.signature.printed, &signature.printed))
+        {
+            recent.misses = 0;
+            return Some(Recalled::Same(known.made.clone()));
+        }
+        let names = |entry: &Entry| {
+            let (before, now) = (&entry.signature.printed, &signature.printed);
+            before.len() == now.len() && before.iter().zip(now).all(|(a, b)| a.0 == b.0)
+        };
+        let usable = |entry: &&Arc<Entry>| entry.stencil.get().is_none_or(Option::is_some);
+        let known = recent.entries.iter().rev().filter(alike).filter(usable).find(|entry| names(entry))?;
         recent.misses = 0;
-        Some(known.made.clone())
+        Some(Recalled::Alike(known.clone()))
     }
 
     pub(crate) fn put(&self, resource: &Arc<str>, file: &str, signature: Signature, made: Option<Made>) {
@@ -118,12 +163,17 @@ impl Memo {
             if entries.len() == KEPT {
                 entries.remove(0);
             }
-            entries.push(Entry { signature, made });
+            let stencil = OnceLock::new();
+            if made.is_none() {
+                // A file that is left out has no holes.
+                drop(stencil.set(None));
+            }
+            entries.push(Arc::new(Entry { signature, made, stencil }));
         }
     }
 }
 
-fn same(before: &Signature, now: &Signature) -> bool {
+fn same(before: &Values, now: &Values) -> bool {
     let pairs = || before.iter().zip(now);
     before.len() == now.len()
         && pairs().all(|(a, b)| same_node(&a.1, &b.1))
@@ -133,80 +183,6 @@ fn same(before: &Signature, now: &Signature) -> bool {
 /// Whether both are the same tree, or the same scalar with the same secrecy.
 pub(crate) fn same_node(before: &Arc<Node>, now: &Arc<Node>) -> bool {
     Arc::ptr_eq(before, now) || (before.origin.secret == now.origin.secret && before.same_scalar(now))
-}
-
-/// Every name that a template may look up in its data: more than it does, never less.
-fn names(
-    templates: &Templates,
-    repository: &Repository,
-    engine: Engine,
-    file: &str,
-) -> Option<HashSet<Box<str>>> {
-    let mut found = HashSet::new();
-    match engine {
-        Engine::Copy => {}
-        Engine::Mustache => {
-            let template = templates.mustache(repository, file).ok()?;
-            for token in template.tokens() {
-                let (Token::Escaped { tag, .. }
-                | Token::Raw { tag, .. }
-                | Token::Section { tag, .. }
-                | Token::Inverted { tag, .. }) = token
-                else {
-                    continue;
-                };
-                match &tag.name {
-                    // What it stands for was found by the name of a section around it.
-                    Name::This => {}
-                    Name::Key(key) => drop(found.insert(key.clone())),
-                    Name::Path(path) => drop(found.insert(path.first()?.clone())),
-                }
-            }
-        }
-        Engine::Jinja => {
-            let mut seen = BTreeSet::new();
-            jinja_names(templates, file, &mut seen, &mut found)?;
-        }
-    }
-    Some(found)
-}
-
-fn jinja_names(
-    templates: &Templates,
-    file: &str,
-    seen: &mut BTreeSet<String>,
-    found: &mut HashSet<Box<str>>,
-) -> Option<()> {
-    if !seen.insert(file.to_owned()) {
-        return Some(());
-    }
-    let template = templates.jinja().environment().get_template(file).ok()?;
-    // Every word of the file, whether it is a name or text.
-    let words = template.source().split(|c: char| !c.is_alphanumeric() && c != '_');
-    found.extend(words.filter(|word| !word.is_empty()).map(Box::from));
-    for statement in template.source().split("{%").skip(1) {
-        if let Some(other) = others(statement.split("%}").next().unwrap_or_default())? {
-            jinja_names(templates, &super::template::join(other, file), seen, found)?;
-        }
-    }
-    // It prints all there is.
-    (!found.contains("debug")).then_some(())
-}
-
-/// The template that a statement brings in. `None` if its name is not written out.
-pub(crate) fn others(statement: &str) -> Option<Option<&str>> {
-    let statement = statement.trim_start_matches(['-', '+']).trim();
-    let rest = ["include", "extends", "import", "from"].iter().find_map(|word| {
-        statement.strip_prefix(word).filter(|rest| rest.starts_with([' ', '\n', '"', '\'']))
-    });
-    let Some(rest) = rest else { return Some(None) };
-    let rest = rest.trim_start();
-    let quote = rest.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
-    let (name, after) = rest[1..].split_once(quote)?;
-    let after = after.trim().trim_end_matches(['-', '+']).trim();
-    let plain = after.is_empty()
-        || ["import", "as", "ignore", "with", "without"].iter().any(|w| after.starts_with(w));
-    (plain && !name.contains('\\')).then_some(Some(name))
 }
 
 /// The containers of a resource, made once for all clusters that have the same definition of it.

@@ -1,25 +1,28 @@
 //! From a repository to the files of each cluster: pure once the layers are read.
 
+mod collisions;
+mod file;
+
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use globset::GlobMatcher;
 use manifest::ObjectRef;
 use manifest::index::{Lines, Placement};
-use manifest::yaml::Schema;
 
-use crate::check::{self, Finding};
 use crate::external::Environment;
 use crate::images::Images;
-use crate::memo::{Made, Memo, Prepared};
+use crate::memo::{Memo, Prepared};
 use crate::node::{Node, Value};
-use crate::problem::{Place, Problem};
+use crate::problem::Problem;
 use crate::provider::{self, Provider};
 use crate::secrets::Secrets;
 use crate::source::{Cluster, Merged, Repository, did_you_mean, patterns};
 use crate::template::{Engine, Templates, locate};
-use crate::trace::Trace;
 use crate::view::{self, Flags, Sources, View};
+
+use collisions::collisions;
+use file::Rendering;
 
 /// What a run renders, and how.
 #[derive(Debug, Clone, Default)]
@@ -341,206 +344,6 @@ impl Renderer {
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
-
-    fn output_schema(&self) -> Schema {
-        match self.repository.schema {
-            Schema::JsYaml3 => Schema::Core,
-            other @ (Schema::Kubernetes | Schema::Core) => other,
-        }
-    }
-
-    /// Minijinja templates that several resources share need `output: NAME`.
-    pub(crate) fn output_name(
-        &self,
-        engine: Engine,
-        default: &str,
-        definition: &Node,
-    ) -> Result<String, Problem> {
-        let given = definition.get("output").filter(|output| engine == Engine::Jinja && output.is_truthy());
-        let Some(given) = given else { return Ok(default.to_owned()) };
-        let text = given.to_text();
-        let ends = [".yaml", ".yml", ".json"].iter().any(|end| text.ends_with(end));
-        if is_file_name(&text) && ends {
-            return Ok(text);
-        }
-        let problem = Problem::new(format!("`output` must be a file name that ends in `.yaml`: `{text}`"));
-        Err(self.at(problem, given))
-    }
-
-    fn service(
-        &self,
-        rendering: &Rendering<'_>,
-        engine: Option<Engine>,
-        svc: &Arc<Node>,
-    ) -> Result<Option<OutputFile>, Vec<Problem>> {
-        let one = |problem: Problem| vec![self.at(problem, svc)];
-        let Some(name) = svc.get("name").filter(|name| name.is_truthy()) else {
-            let problem = Problem::new(format!("`svc` of resource `{}` needs a `name`", rendering.name));
-            return Err(one(problem.hint("the service is written to `<name>.yaml`")));
-        };
-        let output = format!("{}.yaml", name.to_text());
-        if !is_file_name(&output) {
-            let problem = Problem::new(format!("`svc.name` is no file name: `{}`", name.to_text()));
-            return Err(vec![self.at(problem, name)]);
-        }
-        let Some((template, engine)) = self.templates.service(engine) else {
-            let folder = crate::files::shown(&self.repository.folders.resources);
-            let problem = Problem::new(format!(
-                "resource `{}` has a `svc`, but there is no template for services",
-                rendering.name
-            ));
-            return Err(one(problem.hint(format!("write {folder}/base-svc.yaml.j2"))));
-        };
-        self.file(rendering, engine, template, output)
-    }
-
-    /// Renders and checks one file; `None` if a minijinja template renders to nothing.
-    fn file(
-        &self,
-        rendering: &Rendering<'_>,
-        engine: Engine,
-        relative: &str,
-        output: String,
-    ) -> Result<Option<OutputFile>, Vec<Problem>> {
-        let root = if engine == Engine::Jinja { &rendering.view.extended } else { &rendering.view.root };
-        // The same text in another cluster may have come from other places.
-        let signature = match self.options.provenance {
-            true => None,
-            false => {
-                let template = (engine, relative);
-                self.memo.signature(&self.templates, &self.repository, rendering.name, template, root)
-            }
-        };
-        let known = signature.as_ref().and_then(|it| self.memo.get(rendering.name, relative, it));
-        let made = match known {
-            Some(made) => made,
-            None => {
-                let made = self.make(rendering, engine, relative, &output)?;
-                if let Some(signature) = signature {
-                    self.memo.put(rendering.name, relative, signature, made.clone());
-                }
-                made
-            }
-        };
-        let Source { shown, rooted } = self.source(relative);
-        Ok(made.map(|made| OutputFile {
-            name: output,
-            text: made.text,
-            mode: made.mode,
-            resource: rendering.name.clone(),
-            source: shown,
-            rooted_source: rooted,
-            objects: made.objects,
-            secret_lines: made.secret_lines,
-            lines: made.lines,
-            digest: made.digest,
-        }))
-    }
-
-    /// What the user calls a file of the resources; told once for all clusters.
-    fn source(&self, relative: &str) -> Source {
-        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(source) = sources.get(relative) {
-            return source.clone();
-        }
-        let path = self.repository.folders.resources.join(relative);
-        let source =
-            Source { shown: crate::files::shown(&path).into(), rooted: self.repository.rooted(&path).into() };
-        sources.insert(relative.to_owned(), source.clone());
-        source
-    }
-
-    fn make(
-        &self,
-        rendering: &Rendering<'_>,
-        engine: Engine,
-        relative: &str,
-        output: &str,
-    ) -> Result<Option<Made>, Vec<Problem>> {
-        let (text, mode): (Arc<str>, Option<u32>) = if engine == Engine::Copy {
-            let copied =
-                self.templates.copied(&self.repository, relative).map_err(|problem| vec![problem])?;
-            (copied.text, Some(copied.mode))
-        } else {
-            let mut text = String::with_capacity(4096);
-            self.templates.render(
-                &self.repository,
-                engine,
-                relative,
-                rendering.view,
-                &rendering.merged.searched,
-                &mut text,
-            )?;
-            (text.into(), None)
-        };
-        if engine == Engine::Jinja && text.trim().is_empty() {
-            return Ok(None);
-        }
-        let objects = check::check(&text, self.output_schema()).map_err(|findings| {
-            let source = self.source(relative).shown;
-            let trace = self.trace(engine, relative, rendering.view, &text);
-            let rendered =
-                Output { engine, source: &source, text: &text, name: output, trace: trace.as_ref() };
-            findings.iter().map(|finding| self.finding(rendering, finding, &rendered)).collect::<Vec<_>>()
-        })?;
-        Ok(Some(Made {
-            mode,
-            objects: objects.into_iter().map(|object| object.name).collect(),
-            secret_lines: rendering.secrets.lines(&text).into(),
-            lines: match self.options.provenance {
-                true => Arc::new(self.lines(engine, relative, rendering.view, &text)),
-                false => Arc::default(),
-            },
-            digest: Arc::default(),
-            text,
-        }))
-    }
-
-    /// What is wrong with an output, told by the template line and the values that made it.
-    fn finding(&self, rendering: &Rendering<'_>, finding: &Finding, output: &Output<'_>) -> Problem {
-        let Output { engine, source, text, name, trace } = output;
-        let mut problem = if *engine == Engine::Copy {
-            let place = Place { file: (*source).clone(), line: finding.line, column: finding.column };
-            Problem::new(finding.message.clone()).at(place).excerpt_of(text)
-        } else {
-            let place = Place { file: (*name).into(), line: finding.line, column: finding.column };
-            let excerpt = Problem::new("").at(place.clone()).excerpt_of(text).excerpt;
-            let traced = trace.and_then(|trace| trace.at(finding.line, finding.column));
-            let made = match &traced {
-                Some((template, _)) => (*template).clone(),
-                None => Place::of_file((*source).clone()),
-            };
-            let mut problem = Problem::new(format!("renders to {place}: {}", finding.message)).at(made);
-            problem.excerpt = excerpt;
-            for read in traced.into_iter().flat_map(|(_, reads)| reads) {
-                let at = match self.repository.place(&read.origin) {
-                    Some(at) => format!(" at {at}"),
-                    None => String::new(),
-                };
-                problem = problem.cause(format!("`{}` is set{at} ({})", read.path, read.origin.layer.name()));
-            }
-            problem
-        };
-        problem.hints.extend(finding.hint.map(str::to_owned));
-        rendering.secrets.mask_problem(&mut problem);
-        problem
-    }
-}
-
-/// A rendered text, and how it came to be.
-struct Output<'a> {
-    engine: Engine,
-    source: &'a Arc<str>,
-    text: &'a str,
-    name: &'a str,
-    trace: Option<&'a Trace>,
-}
-
-struct Rendering<'a> {
-    merged: &'a Merged,
-    name: &'a Arc<str>,
-    view: &'a View,
-    secrets: &'a Secrets,
 }
 
 fn allows_failure(definition: &Node) -> bool {
@@ -550,52 +353,9 @@ fn allows_failure(definition: &Node) -> bool {
         .is_some_and(|allow| allow.is_true())
 }
 
-/// One visible component of a path.
-fn is_file_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= 255
-        && !name.starts_with('.')
-        && !name.contains(['/', '\\'])
-        && !name.chars().any(char::is_control)
-}
-
 /// How many clusters are rendered at a time, for the whole process; without a call, one for each core. Only the first
 /// call counts, and it must come before anything is rendered.
 pub fn use_threads(count: std::num::NonZeroUsize) {
     // Fails only if the pool is already in use.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(count.get()).build_global();
-}
-
-/// Two files of one name, or one object in two files.
-fn collisions(files: &[OutputFile]) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let mut names: HashMap<String, &OutputFile> = HashMap::with_capacity(files.len());
-    let mut objects: HashMap<(&str, &str, Option<&str>, &str), &OutputFile> = HashMap::new();
-    for file in files {
-        // Some file systems do not tell upper from lower case; the same tree must come out there.
-        if let Some(other) = names.insert(file.name.to_lowercase(), file) {
-            problems.push(
-                Problem::new(format!(
-                    "resources `{}` and `{}` both write `{}`",
-                    other.resource, file.resource, file.name
-                ))
-                .cause(format!("from {} and {}", other.source, file.source))
-                .hint(match file.source.ends_with(".mustache") {
-                    true => "the file is named after the template: give each resource its own",
-                    false => "give one of them `output: NAME.yaml`, or its own template",
-                }),
-            );
-        }
-        for object in file.objects.iter() {
-            let key =
-                (object.group(), object.kind.as_str(), object.namespace.as_deref(), object.name.as_str());
-            if let Some(other) = objects.insert(key, file) {
-                problems.push(Problem::new(format!("{object} is defined twice")).cause(format!(
-                    "in `{}` ({}) and `{}` ({})",
-                    other.name, other.source, file.name, file.source
-                )));
-            }
-        }
-    }
-    problems
 }

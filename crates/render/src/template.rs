@@ -2,6 +2,7 @@
 
 mod filters;
 mod jinja;
+mod reads;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,6 +17,7 @@ use crate::view::View;
 
 pub use jinja::Jinja;
 pub(crate) use jinja::{join, settings, to_value};
+pub(crate) use reads::{Print, Reads, brings_in, statements, tag_length};
 
 /// What happens to a resource's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -26,6 +26,30 @@ pub(super) fn check(text: &str) -> Option<Vec<Object>> {
     Some(reader.objects)
 }
 
+/// Whether a word of `text` is a value, or a part of one, of a line `key: value` that ends in its line and does not say
+/// which object this is. What the reader knows after such a line is the same whatever the value is; in a block scalar the
+/// line is text, whatever it says.
+pub(super) fn is_harmless(text: &str, word: &std::ops::Range<usize>) -> bool {
+    let bytes = text.as_bytes();
+    if !bytes[word.clone()].iter().all(|byte| *byte != b'\n' && is_plain_byte(*byte)) {
+        return false;
+    }
+    let start = bytes[..word.start].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let end = bytes[word.end..].iter().position(|byte| *byte == b'\n').map_or(text.len(), |at| word.end + at);
+    let line = text[start..end].trim_end_matches(' ');
+    let mut rest = line.trim_start_matches(' ');
+    while let Some(after) = rest.strip_prefix("- ") {
+        rest = after.trim_start_matches(' ');
+    }
+    let Some((key, value)) = key_of(rest) else { return false };
+    let says_which = matches!(key, "apiVersion" | "kind" | "metadata" | "name" | "namespace");
+    // A value that is not there is waited for in the next line; a block takes lines.
+    let ends_here = !value.is_empty() && !value.starts_with(['|', '>']);
+    let is_in_value = start + line.len() - value.len() <= word.start;
+    let mut none = Lines { text: "", at: 0, number: 0 };
+    !says_which && ends_here && is_in_value && value_end(value, 0, &mut none).is_some()
+}
+
 /// Printable ASCII, line feeds, and the parts of letters outside ASCII; not those that begin control characters,
 /// line separators or byte order marks.
 fn is_plain_byte(byte: u8) -> bool {

@@ -14,7 +14,7 @@ use crate::files::{below, shown};
 use crate::node::{Node, Value};
 use crate::problem::Place;
 use crate::source::Repository;
-use crate::template::{settings, to_value};
+use crate::template::{settings, tag_length, to_value};
 use crate::view::View;
 
 const MARK_LINE: char = '\u{F0001}';
@@ -94,9 +94,7 @@ fn marked(source: &str, template: usize) -> String {
     let mut at_line_start = true;
     while let Some(first) = rest.chars().next() {
         let tag_end = match rest.get(..2) {
-            Some("{{") => Some(tag_length(rest, "}}")),
-            Some("{%") => Some(tag_length(rest, "%}")),
-            Some("{#") => Some(rest.find("#}").map_or(rest.len(), |at| at + 2)),
+            Some("{{" | "{%" | "{#") => Some(tag_length(rest)),
             _ => None,
         };
         // `{{-` eats the white space before it, which a mark would stop; statements and comments print nothing.
@@ -114,24 +112,6 @@ fn marked(source: &str, template: usize) -> String {
         rest = &rest[length..];
     }
     out
-}
-
-/// The length of a tag, text in quotes inside it passed over.
-fn tag_length(text: &str, end: &str) -> usize {
-    let bytes = text.as_bytes();
-    let mut at = 2;
-    let mut quote = None;
-    while at < bytes.len() {
-        match (quote, bytes[at]) {
-            (None, b'"' | b'\'') => quote = Some(bytes[at]),
-            (Some(_), b'\\') => at += 1,
-            (Some(open), byte) if open == byte => quote = None,
-            (None, _) if bytes[at..].starts_with(end.as_bytes()) => return at + end.len(),
-            _ => {}
-        }
-        at += 1;
-    }
-    text.len()
 }
 
 /// Takes the marks out, and says what stood behind them.
