@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 use super::prepare::is_scaled;
 use super::scene::{Sibling, deployments, services};
 use super::{
-    Cast, FAST_ROLLBACK, Moves, POD_TEMPLATE_HASH, PREVIOUS_ID, ROLLING_UPDATE, Reserves, Scene, Step, What,
+    Cast, Moves, POD_TEMPLATE_HASH, PREVIOUS_ID, ROLLING_UPDATE, Reserves, Scene, Step, What,
     fast_id, is_ready_pod, is_service, is_usable, selects, service_selector, template_labels, text,
 };
 use crate::outcome::Trouble;
-use crate::plan::{Action, ID_LABEL, Marks, PlanOptions, PlannedObject, Wanted};
+use crate::plan::{Action, ID_LABEL, Marks, PlanOptions, PlannedObject};
 
 /// Settles what the cast does, and everything around it.
 pub(crate) fn moves(
@@ -39,7 +39,6 @@ pub(crate) fn moves(
         pin(planned, scene, id, &mut moves);
     }
     lost(planned, cast, scene);
-    let wanted: Vec<Wanted> = planned.iter().map(|object| object.wanted.clone()).collect();
     moves.siblings = scene.siblings.values().flatten().map(|sibling| sibling.object.clone()).collect();
     moves.mains = cast.mains.iter().copied().collect();
     let moving =
@@ -51,7 +50,7 @@ pub(crate) fn moves(
     let fast = fast_id(marks).is_some();
     for main in &cast.mains {
         let Some(siblings) = scene.siblings.get(main) else { continue };
-        let around = Around { planned, wanted: &wanted, cast, scene, main: *main, siblings, fast };
+        let around = Around { planned, cast, scene, main: *main, siblings, fast };
         moves.grow.extend(around.growth());
         around.leftovers(&options.reserves, &mut moves);
     }
@@ -95,7 +94,7 @@ fn pin(planned: &mut [PlannedObject], scene: &Scene, id: &str, moves: &mut Moves
             // Nobody serves: nothing to lose.
             [] => {}
             [Some(hash)] => {
-                let Some(from) = object.live.as_ref().and_then(service_selector).cloned() else { continue };
+                let Some(from) = live_selector(object).cloned() else { continue };
                 let mut to = from.clone();
                 to.insert(POD_TEMPLATE_HASH.to_owned(), Value::from(*hash));
                 moves.before.push(select(
@@ -120,7 +119,7 @@ fn pin(planned: &mut [PlannedObject], scene: &Scene, id: &str, moves: &mut Moves
 /// With `rolling-update`, a Service that was kept to certain pods takes all again, before those go. What it was kept from goes first.
 fn release(planned: &[PlannedObject], cast: &Cast, scene: &Scene, moves: &mut Moves) {
     for (index, object) in planned.iter().enumerate().filter(|(_, object)| is_service(&object.wanted)) {
-        let Some(from) = object.live.as_ref().and_then(service_selector) else { continue };
+        let Some(from) = live_selector(object) else { continue };
         let asked =
             service_selector(&object.wanted.value).is_some_and(|to| to.contains_key(POD_TEMPLATE_HASH));
         if !from.contains_key(POD_TEMPLATE_HASH) || asked || !object.writes() {
@@ -142,13 +141,7 @@ fn release(planned: &[PlannedObject], cast: &Cast, scene: &Scene, moves: &mut Mo
                 && !used.into_iter().any(|selector| selects(selector, Some(&sibling.labels)))
             {
                 let because = "no Service leads to it, and one is about to select more widely";
-                moves.before.push(Step {
-                    object: sibling.object.clone(),
-                    resource: deployments(),
-                    uid: Some(sibling.uid.clone()),
-                    what: What::Delete,
-                    because: because.to_owned(),
-                });
+                moves.before.push(step(sibling, What::Delete, because));
             }
         }
         moves.before.push(select(object, from.clone(), to, "it was kept to pods that are about to go"));
@@ -171,9 +164,7 @@ fn lost(planned: &mut [PlannedObject], cast: &Cast, scene: &Scene) {
             continue;
         }
         let namespace = &object.wanted.object.namespace;
-        let (Some(now), Some(then)) =
-            (object.live.as_ref().and_then(service_selector), service_selector(&object.wanted.value))
-        else {
+        let (Some(now), Some(then)) = (live_selector(object), service_selector(&object.wanted.value)) else {
             continue;
         };
         let led =
@@ -196,7 +187,6 @@ fn lost(planned: &mut [PlannedObject], cast: &Cast, scene: &Scene) {
 /// One Deployment and what is around it.
 struct Around<'a> {
     planned: &'a [PlannedObject],
-    wanted: &'a [Wanted],
     cast: &'a Cast,
     scene: &'a Scene,
     main: usize,
@@ -217,9 +207,7 @@ impl Around<'_> {
 
     /// Whether a live Service of this deploy leads to pods with these labels.
     fn is_led_to(&self, labels: &Map<String, Value>) -> bool {
-        self.services()
-            .filter_map(|service| service.live.as_ref().and_then(service_selector))
-            .any(|selector| selects(selector, Some(labels)))
+        self.services().filter_map(live_selector).any(|selector| selects(selector, Some(labels)))
     }
 
     /// The Deployment that traffic goes to now, if it is another one.
@@ -229,13 +217,11 @@ impl Around<'_> {
             return None;
         }
         let pinned = |sibling: &Sibling| {
-            self.services().filter_map(|service| service.live.as_ref().and_then(service_selector)).any(
-                |selector| {
-                    let mut selector = selector.clone();
-                    selector.remove(POD_TEMPLATE_HASH);
-                    !sibling.is_fast() && selects(&selector, Some(&sibling.labels))
-                },
-            )
+            self.services().filter_map(live_selector).any(|selector| {
+                let mut selector = selector.clone();
+                selector.remove(POD_TEMPLATE_HASH);
+                !sibling.is_fast() && selects(&selector, Some(&sibling.labels))
+            })
         };
         self.siblings.iter().find(|sibling| self.is_led_to(&sibling.labels) || pinned(sibling))
     }
@@ -246,7 +232,7 @@ impl Around<'_> {
         let wanted = &object.wanted;
         let serving = self.incumbent().map(|incumbent| incumbent.replicas);
         let asked = wanted.value["spec"]["replicas"].as_i64();
-        let scaled = is_scaled(self.wanted, self.cast, self.main);
+        let scaled = is_scaled(|index| &self.planned[index].wanted, self.cast, self.main);
         let live = object.live.as_ref().map(Sibling::of);
         let (from, to) = match &live {
             Some(_) if !self.fast && !scaled => return None,
@@ -301,7 +287,7 @@ impl Around<'_> {
                         sibling.object.namespace.as_ref().map_or(String::new(), |ns| format!(" -n {ns}"))
                     ),
                 )),
-                (Some(strategy), true) if strategy != FAST_ROLLBACK => {
+                (Some(strategy), fast) if fast != sibling.is_fast() => {
                     self.delete(sibling, format!("it is of strategy `{strategy}`, and traffic has left it"), moves);
                 }
                 (Some(_), true) if is_newer(sibling) && reserves.delete_newer => {
@@ -309,9 +295,6 @@ impl Around<'_> {
                 }
                 (Some(_), true) if is_newer(sibling) => kept.push(sibling),
                 (Some(_), true) => older.push(sibling),
-                (Some(strategy), false) if strategy == FAST_ROLLBACK => {
-                    self.delete(sibling, format!("it is of strategy `{strategy}`, and traffic has left it"), moves);
-                }
                 (Some(_), false) => {}
             }
         }
@@ -326,9 +309,8 @@ impl Around<'_> {
         }
         kept.extend(older);
         kept.sort_by(|a, b| a.object.cmp(&b.object));
-        let idle = self.services().next().is_some();
-        if let (false, Some(one)) =
-            (idle, kept.iter().find(|one| one.replicas > 0 && reserves.replicas.is_none()))
+        if self.services().next().is_none()
+            && let Some(one) = kept.iter().find(|one| one.replicas > 0 && reserves.replicas.is_none())
         {
             let text = "no Service of the deploy leads to it, so its pods go on working beside the new ones (`--reserve-replicas 0` stops them)";
             moves.warnings.push((one.object.clone(), text.to_owned()));
@@ -337,17 +319,9 @@ impl Around<'_> {
             if let Some(to) = reserves.replicas.map(i64::from).filter(|to| *to < sibling.replicas)
                 && !self.is_used(sibling)
             {
-                moves.after.push(Step {
-                    object: sibling.object.clone(),
-                    resource: deployments(),
-                    uid: Some(sibling.uid.clone()),
-                    what: What::Scale {
-                        from: Some(sibling.replicas),
-                        to,
-                        full: Some(sibling.full.unwrap_or(0).max(sibling.replicas)),
-                    },
-                    because: "it is a reserve".to_owned(),
-                });
+                let full = Some(sibling.full.unwrap_or(0).max(sibling.replicas));
+                let scale = What::Scale { from: Some(sibling.replicas), to, full };
+                moves.after.push(step(sibling, scale, "it is a reserve"));
             }
         }
     }
@@ -375,13 +349,7 @@ impl Around<'_> {
             moves.warnings.push((sibling.object.clone(), text));
             return;
         }
-        moves.after.push(Step {
-            object: sibling.object.clone(),
-            resource: deployments(),
-            uid: Some(sibling.uid.clone()),
-            what: What::Delete,
-            because,
-        });
+        moves.after.push(step(sibling, What::Delete, because));
     }
 
     fn is_used(&self, sibling: &Sibling) -> bool {
@@ -392,7 +360,7 @@ impl Around<'_> {
     fn user(&self, sibling: &Sibling) -> Option<&Value> {
         let ours = |service: &Value| {
             self.cast.traffic.keys().any(|index| {
-                let object = &self.wanted[*index].object;
+                let object = &self.planned[*index].wanted.object;
                 text(service, "/metadata/name") == Some(object.name.as_str())
                     && text(service, "/metadata/namespace") == object.namespace.as_deref()
             })
@@ -402,9 +370,25 @@ impl Around<'_> {
                 && !ours(service)
                 && service_selector(service).is_some_and(|selector| {
                     selects(selector, Some(&sibling.labels))
-                        && !selects(selector, template_labels(&self.wanted[self.main].value))
+                        && !selects(selector, template_labels(&self.planned[self.main].wanted.value))
                 })
         })
+    }
+}
+
+/// The selector of a Service as it is on the cluster.
+fn live_selector(service: &PlannedObject) -> Option<&Map<String, Value>> {
+    service.live.as_ref().and_then(service_selector)
+}
+
+/// A step on an earlier Deployment.
+fn step(sibling: &Sibling, what: What, because: impl Into<String>) -> Step {
+    Step {
+        object: sibling.object.clone(),
+        resource: deployments(),
+        uid: Some(sibling.uid.clone()),
+        what,
+        because: because.into(),
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn prepare<'a>(
         None => {}
     }
     for index in &cast.mains {
-        let autoscaled = is_scaled(wanted, cast, *index);
+        let autoscaled = is_scaled(|index| &wanted[index], cast, *index);
         let main = &mut wanted[*index];
         let live = live_of(main);
         // A Deployment that is there under this id is used as it is; `--force` applies the manifest.
@@ -56,11 +56,11 @@ pub(crate) fn prepare<'a>(
 }
 
 /// Whether the replicas of a main are an autoscaler's of the same deploy.
-pub(super) fn is_scaled(wanted: &[Wanted], cast: &Cast, main: usize) -> bool {
-    cast.followers.iter().any(|follower| {
-        let object = &wanted[*follower];
-        object.object.namespace == wanted[main].object.namespace
-            && text(&object.value, "/spec/scaleTargetRef/name") == Some(wanted[main].object.name.as_str())
+pub(super) fn is_scaled<'a>(wanted: impl Fn(usize) -> &'a Wanted, cast: &Cast, main: usize) -> bool {
+    let main = &wanted(main).object;
+    cast.followers.iter().map(|follower| wanted(*follower)).any(|follower| {
+        follower.object.namespace == main.namespace
+            && text(&follower.value, "/spec/scaleTargetRef/name") == Some(main.name.as_str())
     })
 }
 
