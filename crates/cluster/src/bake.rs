@@ -15,7 +15,7 @@ use crate::events::Events;
 use crate::health::{Belonging, Pod, ReplicaSet, Workload};
 use crate::plan::Mask;
 use crate::status::assess;
-use crate::survey::list;
+use crate::survey::{lasting, list};
 
 /// What a look has seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,16 +56,7 @@ impl Look {
 
 /// Whether an object runs pods that can bake.
 pub fn bakes(object: &ObjectRef) -> bool {
-    plural(object).is_some()
-}
-
-fn plural(object: &ObjectRef) -> Option<&'static str> {
-    match (object.group(), object.kind.as_str()) {
-        ("apps", "Deployment") => Some("deployments"),
-        ("apps", "StatefulSet") => Some("statefulsets"),
-        ("apps", "DaemonSet") => Some("daemonsets"),
-        _ => None,
-    }
+    lasting(object).is_some()
 }
 
 /// Looks at those of `objects` that run pods.
@@ -82,7 +73,7 @@ pub async fn look(
 ) -> Result<Look, String> {
     let mut wanted: BTreeMap<(&str, &str), Vec<&ObjectRef>> = BTreeMap::new();
     for object in objects {
-        if let Some(plural) = plural(object) {
+        if let Some(plural) = lasting(object) {
             let namespace = object.namespace.as_deref().unwrap_or(target.namespace());
             wanted.entry((namespace, plural)).or_default().push(object);
         }
@@ -93,8 +84,8 @@ pub async fn look(
     let events = Events::unheard(target.name.clone());
     let connection = Connection::open(target, options, plugins, Instant::now() + limit, events)
         .await
-        .map_err(|error| mask.text(&error.to_string()))?;
-    see(&connection, &wanted).await.map_err(|error| mask.text(&error.to_string()))
+        .map_err(|error| mask.said(&error))?;
+    see(&connection, &wanted).await.map_err(|error| mask.said(&error))
 }
 
 async fn see(

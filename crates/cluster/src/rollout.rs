@@ -126,9 +126,9 @@ pub async fn deploy(
         {
             Ok(connection) => connection,
             Err(error) => {
-                let mut trouble = Trouble::new("cannot connect").because(run.mask.text(&error.to_string()));
+                let mut trouble = Trouble::new("cannot connect").because(run.mask.said(&error));
                 if let Some(source) = std::error::Error::source(&error) {
-                    trouble = trouble.because(run.mask.text(&source.to_string()));
+                    trouble = trouble.because(run.mask.said(&source));
                 }
                 report.outcome.unreachable = true;
                 report.fail(trouble.maybe_hint(error.hint()));
@@ -267,7 +267,7 @@ fn warn_of_the_sick(connection: &Connection, applying: &Applying<'_>, options: &
 
 /// Why a cluster could not even be planned for.
 fn unreachable(target: &Target, error: &CallError, run: &Run) -> Trouble {
-    let said = run.mask.text(&error.to_string());
+    let said = run.mask.said(&error);
     let origin = target.origin();
     match error {
         CallError::Unreachable { trouble, .. } => {

@@ -13,20 +13,33 @@ use crate::connect::{Call, CallError, ConnectOptions, Connection, Plugins, Targe
 use crate::discovery::escaped;
 use crate::events::Events;
 use crate::health::{Belonging, Diagnosis, Event, Pod, ReplicaSet, Workload, diagnose};
-use crate::plan::{COMMIT, FIELD_MANAGER, ORIGINAL_NAME};
+use crate::plan::{COMMIT, FIELD_MANAGER, ORIGINAL_NAME, managed_fields};
 use crate::status::{Object, Readiness, assess};
 
 /// Objects per page of a list: what is in memory at once.
 const PAGE: usize = 250;
 
-/// The kinds that run something.
-const KINDS: [(&str, &str, &str); 5] = [
+/// A kind as lists of it are asked for: `apiVersion`, kind and plural.
+type Kind = (&'static str, &'static str, &'static str);
+
+/// The kinds that run pods for good.
+const LASTING: [Kind; 3] = [
     ("apps/v1", "Deployment", "deployments"),
     ("apps/v1", "StatefulSet", "statefulsets"),
     ("apps/v1", "DaemonSet", "daemonsets"),
-    ("batch/v1", "CronJob", "cronjobs"),
-    ("batch/v1", "Job", "jobs"),
 ];
+
+/// Those that run them to an end.
+const ENDING: [Kind; 2] = [("batch/v1", "CronJob", "cronjobs"), ("batch/v1", "Job", "jobs")];
+
+/// The plural of a kind that runs pods for good.
+pub(crate) fn lasting(object: &ObjectRef) -> Option<&'static str> {
+    let (_, _, plural) = LASTING.iter().find(|(api_version, kind, _)| {
+        let (group, _) = api_version.split_once('/').unwrap_or_default();
+        (group, *kind) == (object.group(), object.kind.as_str())
+    })?;
+    Some(plural)
+}
 
 /// A workload of kit.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -69,7 +82,7 @@ pub struct PodGroup {
 /// A list that the server refuses or that cannot be had. What explains a state (pods, Events) is left out where it is refused.
 pub async fn survey(connection: &Connection, selector: &str) -> Result<Vec<Running>, CallError> {
     let mut found = Vec::new();
-    for (api_version, kind, plural) in KINDS {
+    for (api_version, kind, plural) in LASTING.into_iter().chain(ENDING) {
         list(connection, api_version, None, plural, selector, |mut object| {
             if !is_ours(&object) {
                 return;
@@ -112,7 +125,7 @@ pub async fn commits(
         let connection =
             Connection::open(target, options, plugins, Instant::now() + limit, events).await.ok()?;
         let mut commits = BTreeSet::new();
-        for (api_version, _, plural) in &KINDS[..3] {
+        for (api_version, _, plural) in LASTING {
             list(&connection, api_version, None, plural, "", |object| {
                 if is_ours(&object) {
                     commits.extend(running(&object).commit);
@@ -179,7 +192,7 @@ fn is_ours(object: &Value) -> bool {
     }
     let manager = |entry: &Value| entry["manager"] == FIELD_MANAGER;
     !object["metadata"]["annotations"][ORIGINAL_NAME].is_null()
-        || o.list("/metadata/managedFields").iter().any(manager)
+        || managed_fields(object).any(manager)
 }
 
 fn running(object: &Value) -> Running {
@@ -189,8 +202,7 @@ fn running(object: &Value) -> Running {
         if o.text("/kind") == Some("CronJob") { "/spec/jobTemplate/spec/template" } else { "/spec/template" };
     let containers = ["initContainers", "containers"].map(|list| o.list(&format!("{template}/spec/{list}")));
     let images = containers.into_iter().flatten().filter_map(|c| c["image"].as_str().map(str::to_owned));
-    let managed = o.list("/metadata/managedFields").iter();
-    let written = managed.filter(|entry| entry["manager"] == FIELD_MANAGER && entry["subresource"].is_null());
+    let written = managed_fields(object).filter(|entry| entry["manager"] == FIELD_MANAGER && entry["subresource"].is_null());
     let written = written.filter_map(|entry| entry["time"].as_str()).max();
     Running {
         object: ObjectRef {

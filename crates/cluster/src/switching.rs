@@ -306,7 +306,7 @@ impl Applying<'_> {
                 Ok(()) => None,
                 Err(error) => {
                     let trouble = Trouble::new("it has moved alone, and could not be moved back")
-                        .because(self.run.mask.text(&error.to_string()))
+                        .because(self.run.mask.said(&error))
                         .hint("run the deploy again: it goes on from here");
                     Some(ObjectResult::Failed { trouble })
                 }
@@ -381,7 +381,7 @@ impl Applying<'_> {
             (Ok(()), What::Delete) => ObjectResult::Deleted,
             (Ok(()), What::Select { .. } | What::Scale { .. }) => ObjectResult::Configured,
             (Err(error), _) => {
-                let said = self.run.mask.text(&error.to_string());
+                let said = self.run.mask.said(&error);
                 let trouble = Trouble::new(format!("we could not {} it ({})", step.word(), step.because));
                 ObjectResult::Failed {
                     trouble: trouble.because(said).hint("run the deploy again: it goes on from here"),

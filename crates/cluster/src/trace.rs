@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::connect::{CallError, Connection};
 use crate::discovery::{Discovery, Lookup};
-use crate::plan::{ORIGINAL_NAME, STRATEGY_LABEL};
+use crate::plan::{ORIGINAL_NAME, STRATEGY_LABEL, managed_fields};
 
 /// What a cluster says about an object.
 #[derive(Debug, Clone)]
@@ -54,8 +54,7 @@ pub async fn find(
 
 /// The managers that own a field of a live object, sorted; of a mapping or list, those that own something in it.
 pub fn managers(live: &Value, path: &FieldPath) -> Vec<String> {
-    let entries = live["metadata"]["managedFields"].as_array().into_iter().flatten();
-    let mut found: Vec<String> = entries
+    let mut found: Vec<String> = managed_fields(live)
         .filter(|entry| entry["fieldsV1"].as_object().is_some_and(|fields| owns(fields, live, &path.steps)))
         .filter_map(|entry| entry["manager"].as_str().map(str::to_owned))
         .collect();

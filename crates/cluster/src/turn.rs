@@ -73,14 +73,14 @@ impl Turn<'_> {
                 Err(NoLease::Held(trouble)) => report.refuse(trouble),
                 Err(NoLease::Stopped) => report.outcome.state = ClusterState::NotStarted,
                 Err(NoLease::Forbidden(error)) if set.guard.is_none() => {
-                    let said = self.run.mask.text(&error.to_string());
+                    let said = self.run.mask.said(&error);
                     let text = format!("without a lease nothing keeps other deployers away: {said}");
                     self.connection.events().emit(Happening::Warning { object: None, text });
                     return Ok((early, None));
                 }
                 Err(NoLease::Forbidden(error)) => report.fail(
                     Trouble::new("the lease may not be taken, and a guarded deploy needs it")
-                        .because(self.run.mask.text(&error.to_string()))
+                        .because(self.run.mask.said(&error))
                         .hint(format!("kubectl auth can-i create leases.coordination.k8s.io -n {namespace}")),
                 ),
                 Err(NoLease::NoNamespace) if early.is_empty() => {
@@ -103,7 +103,7 @@ impl Turn<'_> {
                 }
                 Err(NoLease::NoNamespace) => report.fail(no_namespace(namespace)),
                 Err(NoLease::Call(error)) => {
-                    let said = self.run.mask.text(&error.to_string());
+                    let said = self.run.mask.said(&error);
                     report.fail(Trouble::new("the lease cannot be taken").because(said));
                 }
             }
@@ -146,7 +146,7 @@ impl Turn<'_> {
         if let Err(error) = kept {
             last.parts = 0;
             // Admission plugins like to quote what they refuse.
-            let said = self.run.mask.text(&error.to_string());
+            let said = self.run.mask.said(&error);
             let text =
                 format!("this deploy cannot be brought back later, its manifests were not kept: {said}");
             self.connection.events().emit(Happening::Warning { object: None, text });
@@ -166,7 +166,7 @@ impl Turn<'_> {
                 Ok(()) => return Some((plan, next)),
                 Err(WriteError::Moved) => {}
                 Err(WriteError::Call(error)) => {
-                    let said = self.run.mask.text(&error.to_string());
+                    let said = self.run.mask.said(&error);
                     report.fail(cannot_write(set, &error, said));
                     return None;
                 }
@@ -261,7 +261,7 @@ impl Turn<'_> {
         let because = match written {
             Ok(()) => return,
             Err(WriteError::Moved) => "somebody else has written it".to_owned(),
-            Err(WriteError::Call(error)) => self.run.mask.text(&error.to_string()),
+            Err(WriteError::Call(error)) => self.run.mask.said(&error),
         };
         let text = format!("the inventory does not say how this deploy ended: {because}");
         self.connection.events().emit(Happening::Warning { object: None, text });

@@ -86,6 +86,11 @@ impl Mask {
         clean
     }
 
+    /// What an error says, without any secret that is known.
+    pub fn said(&self, error: &impl std::fmt::Display) -> String {
+        self.text(&error.to_string())
+    }
+
     /// `object` as it may be shown.
     pub fn object(&self, object: &Value) -> Value {
         let mut shown = object.clone();

@@ -2,11 +2,11 @@
 //!
 //! Without this a field that is removed from a manifest stays in the cluster for ever, because its other owner still holds it
 //! (kubernetes/kubernetes#99003). The rule is that of client-go's `csaupgrade`: the predecessors' fields are merged into our entry,
-//! their entries go, nothing else of the object changes.
+//! their managed_fields go, nothing else of the object changes.
 
 use serde_json::{Map, Value, json};
 
-use super::ownership::{FIELD_MANAGER, entries, is_ours, is_predecessor};
+use super::ownership::{FIELD_MANAGER, managed_fields, is_ours, is_predecessor};
 
 /// The JSON patch that makes the fields of predecessors ours. It fails if the object has changed meanwhile.
 pub(crate) fn patch(live: &Value) -> Value {
@@ -16,13 +16,13 @@ pub(crate) fn patch(live: &Value) -> Value {
     ])
 }
 
-/// `managedFields` with the predecessors' entries merged into ours.
+/// `managedFields` with the predecessors' managed_fields merged into ours.
 pub(crate) fn merged(live: &Value) -> Vec<Value> {
     let mut fields = Map::new();
     let mut api_version = live["apiVersion"].clone();
     let mut time = Value::Null;
     // Fields of another version of the kind cannot be merged by path; the latest entry's version wins, as in client-go.
-    for entry in entries(live).filter(|entry| is_ours(entry) || is_predecessor(entry)) {
+    for entry in managed_fields(live).filter(|entry| is_ours(entry) || is_predecessor(entry)) {
         if let Some(more) = entry["fieldsV1"].as_object() {
             union(&mut fields, more);
         }
@@ -41,7 +41,7 @@ pub(crate) fn merged(live: &Value) -> Vec<Value> {
     if !time.is_null() {
         ours["time"] = time;
     }
-    let rest = entries(live).filter(|entry| !is_ours(entry) && !is_predecessor(entry)).cloned();
+    let rest = managed_fields(live).filter(|entry| !is_ours(entry) && !is_predecessor(entry)).cloned();
     std::iter::once(ours).chain(rest).collect()
 }
 

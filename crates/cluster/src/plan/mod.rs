@@ -23,7 +23,7 @@ pub(crate) use diff::changes;
 pub use mask::Mask;
 pub(crate) use migrate::patch as migration_patch;
 pub use ownership::FIELD_MANAGER;
-pub(crate) use ownership::{our_fields, owns_replicas, predecessors};
+pub(crate) use ownership::{managed_fields, our_fields, owns_replicas, predecessors};
 pub use shared::{SharedChange, SharedChanges};
 pub use wanted::{
     COMMIT, DEPENDENCY_SELECTOR, GIVE_UP, ID_LABEL, Marks, ORIGINAL_NAME, STRATEGY_LABEL, Wanted,
@@ -419,7 +419,7 @@ pub(crate) fn is_immutable(refusal: &Refusal) -> bool {
 /// Why an object is refused, in the server's words and ours.
 pub(crate) fn refused(wanted: &Wanted, error: &CallError, mask: &Mask) -> Trouble {
     let Some(refusal) = error.refusal() else {
-        return Trouble::new("the cluster did not answer").because(mask.text(&error.to_string()));
+        return Trouble::new("the cluster did not answer").because(mask.said(&error));
     };
     let kind = &wanted.resource.kind;
     // Server-side apply answers a field that the kind does not have with status 500.
@@ -453,7 +453,7 @@ pub(crate) fn refused(wanted: &Wanted, error: &CallError, mask: &Mask) -> Troubl
         trouble = trouble.because(cause);
     }
     if !detailed {
-        trouble = trouble.because(mask.text(&error.to_string()));
+        trouble = trouble.because(mask.said(&error));
     }
     trouble
 }

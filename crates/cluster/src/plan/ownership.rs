@@ -48,7 +48,7 @@ pub(crate) fn yields(manager: &str) -> bool {
 }
 
 /// The entries of `metadata.managedFields`.
-pub(crate) fn entries(live: &Value) -> impl Iterator<Item = &Value> {
+pub(crate) fn managed_fields(live: &Value) -> impl Iterator<Item = &Value> {
     live["metadata"]["managedFields"].as_array().into_iter().flatten()
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn is_ours(entry: &Value) -> bool {
 
 /// The fields that we own in `live`.
 pub(crate) fn our_fields(live: &Value) -> Option<&Map<String, Value>> {
-    entries(live).find(|entry| is_ours(entry))?["fieldsV1"].as_object()
+    managed_fields(live).find(|entry| is_ours(entry))?["fieldsV1"].as_object()
 }
 
 /// Whether the fields of an entry are to become ours: a predecessor's, or what we created otherwise than by apply
@@ -74,7 +74,7 @@ pub(crate) fn is_predecessor(entry: &Value) -> bool {
 
 /// The predecessors that own something in `live` which is to become ours.
 pub(crate) fn predecessors(live: &Value) -> Vec<&str> {
-    let mut found: Vec<&str> = entries(live)
+    let mut found: Vec<&str> = managed_fields(live)
         .filter(|entry| is_predecessor(entry))
         .filter_map(|entry| entry["manager"].as_str())
         .collect();
@@ -285,7 +285,7 @@ pub(crate) enum Step {
 
 /// The manager, other than us, that owns the field at `path`, or the nearest field above that is owned as a whole.
 pub(crate) fn owner_of(live: &Value, path: &[Step]) -> Option<String> {
-    entries(live).filter(|entry| !is_ours(entry)).find_map(|entry| {
+    managed_fields(live).filter(|entry| !is_ours(entry)).find_map(|entry| {
         let fields = entry["fieldsV1"].as_object()?;
         owns(fields, path).then(|| entry["manager"].as_str().unwrap_or_default().to_owned())
     })
@@ -294,7 +294,7 @@ pub(crate) fn owner_of(live: &Value, path: &[Step]) -> Option<String> {
 /// Whether the number of replicas is ours to say.
 pub(crate) fn owns_replicas(live: &Value) -> bool {
     let path = [Step::Key("spec".into()), Step::Key("replicas".into())];
-    entries(live)
+    managed_fields(live)
         .filter(|entry| is_ours(entry) || is_predecessor(entry))
         .any(|entry| entry["fieldsV1"].as_object().is_some_and(|fields| owns(fields, &path)))
 }

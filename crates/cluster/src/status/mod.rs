@@ -36,7 +36,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub(crate) use field::Object;
+pub(crate) use field::{Condition, Object};
 
 /// What can be said of an object from the object alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -29,7 +29,7 @@ use serde_json::{Map, Value};
 use crate::discovery::Resource;
 use crate::outcome::ObjectResult;
 use crate::plan::{Change, Marks, Wanted};
-use crate::status;
+use crate::status::{self, Condition, Object};
 
 pub(crate) use cast::Cast;
 pub(crate) use moves::moves;
@@ -224,9 +224,5 @@ fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
 /// Whether a pod serves and goes on serving.
 pub(crate) fn is_ready_pod(pod: &Value) -> bool {
     pod["metadata"].get("deletionTimestamp").is_none()
-        && pod["status"]["conditions"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+        && Object(pod).condition("Ready").is_some_and(Condition::is_true)
 }
