@@ -38,7 +38,6 @@ pub(crate) fn rollout(args: &DeployArgs) -> Result<RolloutOptions, Failure> {
             deploy_id: mark.deploy_id.clone().filter(|id| !id.is_empty()),
             resource: args.resource.clone().filter(|name| !name.is_empty()),
             uuid: mark.uuid.clone().filter(|id| !id.is_empty()),
-            release_id: None,
             sha: mark.sha.clone().filter(|sha| !sha.is_empty()),
             started: jiff::Timestamp::now(),
         },

@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 
 use cluster::connect::{ConnectOptions, Contexts, Plugins, RetryPolicy, Target, read_kubeconfigs};
 use cluster::events::Events;
-use cluster::health::HealthOptions;
-use cluster::inventory::{Manifests, SetOptions};
+use cluster::inventory::Manifests;
 use cluster::outcome::{ClusterOutcome, ClusterState, ObjectResult};
-use cluster::plan::{Marks, Mask, PlanOptions};
-use cluster::rollout::{Extent, RolloutOptions, Run, Waiting, deploy};
+use cluster::plan::Mask;
+use cluster::rollout::{Extent, RolloutOptions, Run, deploy};
 use cluster::stop::Stop;
 use manifest::Object;
 use simcluster::{Action, Fault, Options, Simulation};
@@ -24,7 +23,6 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 fn options() -> RolloutOptions {
     RolloutOptions {
-        set: SetOptions::default(),
         connect: ConnectOptions {
             connect_timeout: Duration::from_secs(1),
             request_timeout: Duration::from_millis(1500),
@@ -36,32 +34,12 @@ fn options() -> RolloutOptions {
             },
             ..ConnectOptions::default()
         },
-        plan: PlanOptions::default(),
-        marks: Marks {
-            raw: false,
-            strategy: "rolling-update".into(),
-            deploy_id: None,
-            resource: None,
-            uuid: None,
-            release_id: None,
-            sha: None,
-            started: jiff::Timestamp::UNIX_EPOCH,
-        },
-        extent: Extent::Deploy,
-        ask_before_create: false,
-        waiting: Waiting::Changed,
-        ready_required: true,
-        health: HealthOptions::default(),
         log_lines: 0,
         available_timeout: LIMIT,
         dependency_wait: Duration::from_millis(100),
         dependency_timeout: LIMIT,
         timeout: LIMIT,
-        cluster_concurrency: 8,
-        job_history: 3,
-        keep_plan: false,
-        salt: String::new(),
-        approved: None,
+        ..RolloutOptions::default()
     }
 }
 

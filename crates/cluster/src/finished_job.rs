@@ -105,17 +105,7 @@ mod tests {
             format!("apiVersion: batch/v1\nkind: Job\nmetadata: {{name: a, namespace: web}}\nspec: {spec}\n");
         let object = manifest::load::parse_objects(&text, "a.yaml").unwrap().remove(0);
         let resource = Resource::new("batch", "v1", "Job", "jobs", true);
-        let marks = Marks {
-            raw: false,
-            strategy: "rolling-update".into(),
-            deploy_id: None,
-            resource: None,
-            uuid: None,
-            release_id: None,
-            sha: None,
-            started: Timestamp::UNIX_EPOCH,
-        };
-        Wanted::new(&object, resource, "web", &marks)
+        Wanted::new(&object, resource, "web", &Marks::default())
     }
 
     fn inventory(wanted: &Wanted, finished: Option<&str>) -> Inventory {

@@ -92,6 +92,34 @@ pub struct RolloutOptions {
     pub approved: Option<Arc<FleetPlan>>,
 }
 
+/// A deploy that waits for what it changes, for ten minutes.
+impl Default for RolloutOptions {
+    fn default() -> Self {
+        let limit = Duration::from_secs(600);
+        Self {
+            connect: ConnectOptions::default(),
+            plan: PlanOptions::default(),
+            marks: Marks::default(),
+            extent: Extent::Deploy,
+            ask_before_create: false,
+            waiting: Waiting::Changed,
+            ready_required: true,
+            health: HealthOptions::default(),
+            log_lines: 10,
+            available_timeout: limit,
+            dependency_wait: Duration::from_secs(3),
+            dependency_timeout: limit,
+            timeout: limit,
+            cluster_concurrency: 8,
+            job_history: 3,
+            keep_plan: false,
+            set: SetOptions::default(),
+            salt: String::new(),
+            approved: None,
+        }
+    }
+}
+
 /// What the clusters of a run share.
 #[derive(Clone, Debug)]
 pub struct Run {

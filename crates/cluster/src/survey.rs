@@ -191,8 +191,7 @@ fn is_ours(object: &Value) -> bool {
         return false;
     }
     let manager = |entry: &Value| entry["manager"] == FIELD_MANAGER;
-    !object["metadata"]["annotations"][ORIGINAL_NAME].is_null()
-        || managed_fields(object).any(manager)
+    !object["metadata"]["annotations"][ORIGINAL_NAME].is_null() || managed_fields(object).any(manager)
 }
 
 fn running(object: &Value) -> Running {
@@ -202,7 +201,8 @@ fn running(object: &Value) -> Running {
         if o.text("/kind") == Some("CronJob") { "/spec/jobTemplate/spec/template" } else { "/spec/template" };
     let containers = ["initContainers", "containers"].map(|list| o.list(&format!("{template}/spec/{list}")));
     let images = containers.into_iter().flatten().filter_map(|c| c["image"].as_str().map(str::to_owned));
-    let written = managed_fields(object).filter(|entry| entry["manager"] == FIELD_MANAGER && entry["subresource"].is_null());
+    let written = managed_fields(object)
+        .filter(|entry| entry["manager"] == FIELD_MANAGER && entry["subresource"].is_null());
     let written = written.filter_map(|entry| entry["time"].as_str()).max();
     Running {
         object: ObjectRef {

@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use cluster::connect::{Call, ConnectOptions, Contexts, Plugins, RetryPolicy, Target, read_kubeconfigs};
 use cluster::events::Events;
-use cluster::health::HealthOptions;
 use cluster::inventory::{Manifests, SetOptions};
 use cluster::outcome::{ClusterOutcome, ClusterState};
 use cluster::plan::{Marks, Mask, PlanOptions};
-use cluster::rollout::{Extent, RolloutOptions, Run, Waiting, deploy};
+use cluster::rollout::{RolloutOptions, Run, deploy};
 use cluster::stop::Stop;
 use cluster::strategy::Reserves;
 use futures::future::join_all;
@@ -37,32 +36,18 @@ fn options(namespace: &str, id: Option<&str>) -> RolloutOptions {
             ..PlanOptions::default()
         },
         marks: Marks {
-            raw: false,
             strategy: if id.is_some() { "fast-rollback" } else { "rolling-update" }.into(),
             deploy_id: id.map(str::to_owned),
-            resource: None,
-            uuid: None,
-            release_id: None,
-            sha: None,
-            started: jiff::Timestamp::UNIX_EPOCH,
+            ..Marks::default()
         },
-        extent: Extent::Deploy,
-        ask_before_create: false,
-        waiting: Waiting::Changed,
-        ready_required: true,
-        health: HealthOptions::default(),
         log_lines: 0,
         available_timeout: limit,
         dependency_wait: Duration::from_millis(100),
         dependency_timeout: limit,
         timeout: limit,
-        cluster_concurrency: 8,
-        job_history: 3,
-        salt: String::new(),
-        approved: None,
-        keep_plan: false,
         // A set of its own: deploys of one set to one cluster wait for each other.
         set: SetOptions { name: namespace.parse().unwrap(), ..SetOptions::default() },
+        ..RolloutOptions::default()
     }
 }
 

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ownership::{FIELD_MANAGER, managed_fields, is_ours, is_predecessor};
+use super::ownership::{FIELD_MANAGER, is_ours, is_predecessor, managed_fields};
 
 /// The JSON patch that makes the fields of predecessors ours. It fails if the object has changed meanwhile.
 pub(crate) fn patch(live: &Value) -> Value {

@@ -50,12 +50,24 @@ pub struct Marks {
     pub resource: Option<String>,
     /// `--uuid`.
     pub uuid: Option<String>,
-    /// `--release-id`.
-    pub release_id: Option<String>,
     /// `--sha`.
     pub sha: Option<String>,
     /// When the run started.
     pub started: Timestamp,
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self {
+            raw: false,
+            strategy: crate::strategy::ROLLING_UPDATE.to_owned(),
+            deploy_id: None,
+            resource: None,
+            uuid: None,
+            sha: None,
+            started: Timestamp::UNIX_EPOCH,
+        }
+    }
 }
 
 /// An object as we want it on one cluster.
@@ -254,9 +266,6 @@ fn mark(value: &mut Value, original_name: &str, marks: &Marks) {
     if let Some(sha) = &marks.sha {
         set(metadata, "annotations", COMMIT, &Value::from(sha.as_str()).to_string());
     }
-    if let Some(release) = &marks.release_id {
-        set(metadata, "annotations", RELEASE_ID, release);
-    }
     set(metadata, "annotations", LAST_UPDATED, &marks.started.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string());
     set(metadata, "labels", ID_LABEL, marks.deploy_id.as_deref().unwrap_or("unspecified"));
     set(metadata, "labels", STRATEGY_LABEL, &marks.strategy);
@@ -298,14 +307,10 @@ mod tests {
 
     fn marks() -> Marks {
         Marks {
-            raw: false,
-            strategy: "rolling-update".into(),
-            deploy_id: None,
             resource: Some("cart".into()),
             uuid: Some("u".into()),
-            release_id: None,
             sha: Some("abc".into()),
-            started: Timestamp::UNIX_EPOCH,
+            ..Marks::default()
         }
     }
 

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use super::prepare::is_scaled;
 use super::scene::{Sibling, deployments, services};
 use super::{
-    Cast, Moves, POD_TEMPLATE_HASH, PREVIOUS_ID, ROLLING_UPDATE, Reserves, Scene, Step, What,
-    fast_id, is_ready_pod, is_service, is_usable, selects, service_selector, template_labels, text,
+    Cast, Moves, POD_TEMPLATE_HASH, PREVIOUS_ID, ROLLING_UPDATE, Reserves, Scene, Step, What, fast_id,
+    is_ready_pod, is_service, is_usable, selects, service_selector, template_labels, text,
 };
 use crate::outcome::Trouble;
 use crate::plan::{Action, ID_LABEL, Marks, PlanOptions, PlannedObject};

@@ -17,16 +17,7 @@ const BUDGET: &str = "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata
     spec: {minAvailable: 1, selector: {matchLabels: {app: web}}}\n";
 
 fn marks(strategy: &str, id: Option<&str>) -> Marks {
-    Marks {
-        raw: false,
-        strategy: strategy.into(),
-        deploy_id: id.map(str::to_owned),
-        resource: None,
-        uuid: None,
-        release_id: None,
-        sha: None,
-        started: jiff::Timestamp::UNIX_EPOCH,
-    }
+    Marks { strategy: strategy.into(), deploy_id: id.map(str::to_owned), ..Marks::default() }
 }
 
 fn wanted(texts: &[&str], marks: &Marks) -> Vec<Wanted> {
