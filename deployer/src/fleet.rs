@@ -48,6 +48,12 @@ pub(crate) async fn deploy(
     outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
+/// As [`deploy`], where nobody listens to how it goes.
+pub(crate) async fn deploy_unheard(fleet: Fleet, targets: Vec<Target>) -> Vec<ClusterOutcome> {
+    let (events, _unheard) = tokio::sync::mpsc::unbounded_channel();
+    deploy(fleet, targets, events).await
+}
+
 /// Deploys to one cluster in a task of its own: clusters run on all cores, and a panic stays inside.
 pub(crate) async fn one_of(
     fleet: &Arc<Fleet>,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use cli::{Exit, Failure, Format, Printer, Problem};
+use cli::{Exit, Failure, Format, Printer};
 use cluster::connect::{ConnectOptions, Connection, Plugins, Target};
 use cluster::events::Events;
 use cluster::inventory::{self, Inventory, Revision, SetName};
@@ -11,8 +11,8 @@ use futures::stream;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::configs::{self, ClusterFilter};
 use crate::set_args::HistoryArgs;
+use crate::{configs, options, run};
 
 /// What one cluster remembers.
 #[derive(Serialize)]
@@ -32,17 +32,12 @@ struct Remembered {
 }
 
 /// Runs the command.
-pub(crate) fn history(args: &HistoryArgs, connect: ConnectOptions) -> Result<Exit, Failure> {
+pub(crate) fn history(args: &HistoryArgs) -> Result<Exit, Failure> {
     let printer = Printer::new(args.output.format(), args.output.quiet, true);
-    let filter = ClusterFilter::new(&args.reach.cluster)?;
-    let targets: Vec<Target> =
-        configs::targets(&args.reach)?.into_iter().filter(|target| filter.takes(&target.name)).collect();
+    let targets = configs::targets(&args.reach)?;
     let set = args.set.resource_set.clone().unwrap_or_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::failed(Problem::from_error(&error).context("cannot start")))?;
-    let clusters = runtime.block_on(ask(args, &set, connect, targets));
+    let runtime = run::runtime()?;
+    let clusters = runtime.block_on(ask(args, &set, options::connect(&args.reach), targets));
     runtime.shutdown_background();
     match printer.format() {
         Format::Json | Format::Ndjson => {

@@ -14,6 +14,11 @@ pub(crate) fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
+/// The value of a flag, if there is one: CI systems give variables that are not set the empty text.
+pub(crate) fn given(value: &Option<String>) -> Option<String> {
+    value.as_deref().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
 /// Seconds as a number (kit's form), or a number with a unit: `90`, `500ms`, `10m`, `1h30m`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "expected seconds, or a time such as `90s`, `10m`, `1h30m`".to_owned();

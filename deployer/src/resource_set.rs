@@ -3,9 +3,9 @@
 use cli::{Failure, Problem};
 use cluster::inventory::{Scope, SetOptions};
 use cluster::prune::{PruneBudget, PruneOptions};
-use manifest::Selector;
 
 use crate::args::DeployArgs;
+use crate::parse;
 
 /// What `args` say about the resource set.
 pub(crate) fn options(args: &DeployArgs) -> Result<SetOptions, Failure> {
@@ -18,19 +18,18 @@ pub(crate) fn options(args: &DeployArgs) -> Result<SetOptions, Failure> {
         budget: guard.prune_budget.unwrap_or(PruneBudget::Standard),
         kinds: guard.prune_kinds.iter().cloned().collect(),
     });
-    let selector: Selector = args.selector.as_deref().unwrap_or_default().parse().unwrap_or_default();
     let started = jiff::Timestamp::now();
     // The end of a token is random; its beginning is a word.
     let random: String = crate::planfile::salt().chars().rev().take(6).collect();
-    let id = mark.deploy_id.clone().filter(|id| !id.is_empty());
+    let id = parse::given(&mark.deploy_id);
     let id = id.unwrap_or_else(|| format!("{}-{random}", started.strftime("%Y%m%d-%H%M%S")));
     Ok(SetOptions {
         name: set.resource_set.clone().unwrap_or_default(),
         named,
-        namespace: set.inventory_namespace.clone().filter(|name| !name.is_empty()),
+        namespace: parse::given(&set.inventory_namespace),
         scope: Scope {
-            resource: args.resource.clone().filter(|name| !name.is_empty()),
-            selector,
+            resource: parse::given(&args.resource),
+            selector: parse::selector(args.selector.as_deref())?,
             only: None,
         },
         prune,
@@ -38,7 +37,7 @@ pub(crate) fn options(args: &DeployArgs) -> Result<SetOptions, Failure> {
         is_rollback: mark.is_rollback,
         commit: None,
         brings_back: None,
-        hand_back: set.backup_url.as_deref().is_some_and(|url| !url.is_empty()),
+        hand_back: parse::given(&set.backup_url).is_some(),
         holder: format!("deployer {} {random}", holder()),
         id,
         lease_duration: set.lease_duration,

@@ -10,6 +10,7 @@ use cluster::outcome::{ClusterOutcome, ClusterState};
 use cluster::plan::Mask;
 use cluster::rollout::{RolloutOptions, Run};
 use cluster::stop::Stop;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 
 use crate::args::{Args, ChangeArgs, Command, DeployArgs, ReachArgs, ReportArgs, ReportCommand};
@@ -33,20 +34,17 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<Exit, Failure> {
         Some(Command::Clusters(args)) => clusters_cmd::clusters(&args),
         Some(Command::Status(status)) => {
             let printer = &Printer::new(status.output.format(), status.output.quiet, true);
-            let connect = options::connect(&status.reach);
-            status_cmd::status(&status, connect, printer, async |targets| {
-                status_cmd::compare(&status, &args.deploy, targets).await
-            })
+            status_cmd::status(&status, &args.deploy, printer)
         }
         Some(Command::Trace(args)) => {
             let printer = &Printer::new(args.output.format(), args.output.quiet, true);
             trace::trace(&args, options::connect(&args.reach), printer)
         }
         Some(Command::Sync(args)) => sync::sync(*args),
-        Some(Command::History(args)) => history_cmd::history(&args, options::connect(&args.reach)),
+        Some(Command::History(args)) => history_cmd::history(&args),
         Some(Command::Rollback(args)) => {
             let printer = &Printer::new(args.deploy.output.format(), args.deploy.output.quiet, true);
-            let to = args.to.clone().filter(|to| !to.is_empty()).map_or(RollbackTo::Previous, RollbackTo::Id);
+            let to = parse::given(&args.to).map_or(RollbackTo::Previous, RollbackTo::Id);
             deploy(&args.deploy, Source::History(to), printer)
         }
         Some(Command::Report(ReportArgs { command: ReportCommand::Merge(args) })) => merge_cmd::run(&args),
@@ -96,16 +94,12 @@ fn deploy(args: &DeployArgs, source: Source, printer: &Printer) -> Result<Exit, 
         }
         Source::History(to) => options.set.rollback = Some(to),
     }
-    let backup = args.set.backup_url.as_deref().filter(|url| !url.is_empty());
-    let backup = backup.map(backup::open).transpose()?;
+    let backup = backup::of(&args.set)?;
     let copy = manifests.clone();
     let salt = options.salt.clone();
     let webhooks = webhooks(args, &targets, &manifests)?;
 
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::failed(Problem::from_error(&error).context("cannot start")))?;
+    let runtime = runtime()?;
     let interrupted = Interrupted::default();
     let acted = runtime.block_on(async {
         let (switch, stop) = Stop::new();
@@ -129,7 +123,7 @@ fn deploy(args: &DeployArgs, source: Source, printer: &Printer) -> Result<Exit, 
             started: started.0,
             seconds: started.1.elapsed().as_secs_f64(),
             dry_run: plan_only(args),
-            commit: args.mark.sha.clone().filter(|sha| !sha.is_empty()),
+            commit: parse::given(&args.mark.sha),
             exit_code: exit.code(),
             shard: shard.map(|shard| shard.to_string()),
             rollout: acted.rollout.clone(),
@@ -153,6 +147,14 @@ fn deploy(args: &DeployArgs, source: Source, printer: &Printer) -> Result<Exit, 
     tell::save(&args.tell.report, &report, exit, printer)
 }
 
+/// What everything that asks clusters runs on.
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
+    Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(Problem::from_error(&error).context("cannot start")))
+}
+
 /// Nothing is written: a dry run, or a plan for later.
 pub(crate) fn plan_only(args: &DeployArgs) -> bool {
     args.change.dry_run || args.change.plan_out.is_some()
@@ -165,7 +167,7 @@ pub(crate) fn webhooks(
     manifests: &Manifests,
 ) -> Result<Webhooks, Failure> {
     let (tell, mark) = (&args.tell, &args.mark);
-    let uuid = mark.uuid.clone().filter(|id| !id.is_empty());
+    let uuid = parse::given(&mark.uuid);
     let kit = parse::list(&tell.available_webhook);
     let mut webhooks = Webhooks::new(kit, parse::list(&tell.slack_webhook), uuid, mark.is_rollback)?;
     if plan_only(args) {
@@ -197,18 +199,15 @@ pub(crate) fn load(args: &DeployArgs) -> Result<(Vec<Target>, Manifests), Failur
     };
     let targets: Vec<Target> = targets.into_iter().filter(|target| wanted(&target.name)).collect();
     let targets = input::pair(targets, &dir, wanted, args.allow_missing)?;
-    let resource = args.resource.clone().filter(|name| !name.is_empty());
+    let resource = parse::given(&args.resource);
     Ok((targets, Manifests { dir, namespaces: args.namespaces_dir.clone(), selector, resource }))
 }
 
 /// The clusters that a command without manifests is about.
 fn chosen(args: &DeployArgs) -> Result<Vec<Target>, Failure> {
-    let filter = ClusterFilter::new(&args.reach.cluster)?;
     let listed = args.reach.clusters_from.as_deref().map(input::clusters_from).transpose()?;
     let mut targets = configs::targets(&args.reach)?;
-    targets.retain(|target| {
-        filter.takes(&target.name) && listed.as_ref().is_none_or(|listed| listed.contains(&target.name))
-    });
+    targets.retain(|target| listed.as_ref().is_none_or(|listed| listed.contains(&target.name)));
     if targets.is_empty() {
         let problem = Problem::new("no kubeconfig names such a cluster").hint("deployer clusters");
         return Err(Failure::invalid(problem));

@@ -21,36 +21,26 @@ use futures::stream;
 use tokio::time::Instant;
 
 use crate::args::{DeployArgs, StatusArgs};
-use crate::configs::{self, ClusterFilter};
+use crate::configs;
 use crate::input::Manifests;
 use crate::{fleet, options, parse, report, run, strategy};
 
 /// The plan of each cluster that there are manifests for.
-pub(crate) type Plans = BTreeMap<String, ClusterOutcome>;
+type Plans = BTreeMap<String, ClusterOutcome>;
 
-/// Runs the command. `plans` compares clusters with their manifests without writing anything.
-pub(crate) fn status(
-    args: &StatusArgs,
-    connect: ConnectOptions,
-    printer: &Printer,
-    plans: impl AsyncFnOnce(&[Target]) -> Result<Plans, Failure>,
-) -> Result<Exit, Failure> {
+/// Runs the command; `deploy` has the flags of the deploy whose manifests are compared.
+pub(crate) fn status(args: &StatusArgs, deploy: &DeployArgs, printer: &Printer) -> Result<Exit, Failure> {
     for file in &args.report {
         if !matches!(file.format(), ReportFormat::Html | ReportFormat::Json) {
             let text = format!("a status is written as .html or .json: `{}`", file.path().display());
             return Err(Failure::invalid(Problem::new(text)));
         }
     }
-    let filter = ClusterFilter::new(&args.reach.cluster)?;
-    let targets: Vec<Target> =
-        configs::targets(&args.reach)?.into_iter().filter(|target| filter.takes(&target.name)).collect();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::failed(Problem::from_error(&error).context("cannot start")))?;
+    let targets = configs::targets(&args.reach)?;
+    let runtime = run::runtime()?;
     let status = runtime.block_on(async {
-        let plans = plans(&targets).await?;
-        Ok::<_, Failure>(ask(args, connect, targets, &plans).await)
+        let plans = compare(args, deploy, &targets).await?;
+        Ok::<_, Failure>(ask(args, options::connect(&args.reach), targets, &plans).await)
     })?;
     runtime.shutdown_background();
 
@@ -261,11 +251,7 @@ fn resource(running: Running, difference: Option<Difference>) -> ResourceStatus 
 }
 
 /// What a deploy of `status`'s manifests would do; nothing, where there are none.
-pub(crate) async fn compare(
-    status: &StatusArgs,
-    deploy: &DeployArgs,
-    targets: &[Target],
-) -> Result<Plans, Failure> {
+async fn compare(status: &StatusArgs, deploy: &DeployArgs, targets: &[Target]) -> Result<Plans, Failure> {
     let Some(dir) = status.manifests_dir.clone() else { return Ok(Plans::new()) };
     let selector = parse::selector(status.selector.as_deref())?;
     let targets: Vec<Target> =
@@ -284,7 +270,6 @@ pub(crate) async fn compare(
     };
     let (_switch, stop) = Stop::new();
     let fleet = run::fleet(&status.reach, manifests, options, stop);
-    let (events, _unheard) = tokio::sync::mpsc::unbounded_channel();
-    let outcomes = fleet::deploy(fleet, targets, events).await;
+    let outcomes = fleet::deploy_unheard(fleet, targets).await;
     Ok(outcomes.into_iter().map(|outcome| (outcome.cluster.to_string(), outcome)).collect())
 }

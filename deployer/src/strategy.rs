@@ -40,7 +40,7 @@ pub(crate) fn check(args: &DeployArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let invalid = |message: &str, hint: &str| Err(Failure::invalid(Problem::new(message).hint(hint)));
-    let Some(id) = args.mark.deploy_id.as_deref().filter(|id| !id.is_empty()) else {
+    let Some(id) = parse::given(&args.mark.deploy_id) else {
         return invalid(
             "`--strategy fast-rollback` needs the id of the deploy",
             "--deploy-id \"$CI_PIPELINE_ID\", or anything else that is another one for every deploy",

@@ -13,6 +13,8 @@ use cluster::outcome::{ClusterOutcome, ClusterState};
 use manifest::Object;
 
 use crate::input::Manifests;
+use crate::parse;
+use crate::set_args::SetArgs;
 use store::Store;
 
 /// Where a backup goes.
@@ -31,11 +33,15 @@ struct File {
     text: String,
 }
 
-/// What `url` means. Nothing is connected to.
+/// What `--backup-url` means. Nothing is connected to.
 ///
 /// # Errors
 /// An address that is none, a store that this program cannot write to, credentials that are not whole.
-pub(crate) fn open(url: &str) -> Result<Backup, Failure> {
+pub(crate) fn of(set: &SetArgs) -> Result<Option<Backup>, Failure> {
+    parse::given(&set.backup_url).map(|url| open(&url)).transpose()
+}
+
+fn open(url: &str) -> Result<Backup, Failure> {
     let Some((scheme, rest)) = url.split_once("://") else {
         return Ok(Backup::Directory(PathBuf::from(url)));
     };

@@ -9,7 +9,7 @@ use manifest::Object;
 use serde_json::{Value, json};
 
 use crate::args::SyncArgs;
-use crate::input;
+use crate::{input, parse};
 
 /// The name of everything that is installed.
 const NAME: &str = "kit-sync";
@@ -195,8 +195,8 @@ impl Setup<'_> {
         let mut flags = vec!["sync".to_owned()];
         let mut flag = |name: &str, value: &str| flags.push(format!("--{name}={value}"));
         flag("repo", &self.repo);
-        if let Some(branch) = args.git.repo_branch.as_deref().filter(|branch| !branch.is_empty()) {
-            flag("repo-branch", branch);
+        if let Some(branch) = parse::given(&args.git.repo_branch) {
+            flag("repo-branch", &branch);
         }
         flag("path", &args.git.path);
         if let Some(path) = &args.git.namespaces_path {

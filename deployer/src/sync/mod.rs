@@ -21,7 +21,7 @@ use jiff::Timestamp;
 
 use crate::args::{DeployArgs, Strategy, SyncArgs};
 use crate::backup::{self, Backup};
-use crate::configs::{self, ClusterFilter};
+use crate::configs;
 use crate::fleet;
 use crate::options;
 use crate::report::{self, Facts};
@@ -72,20 +72,12 @@ pub(crate) fn sync(mut args: SyncArgs) -> Result<Exit, Failure> {
             .hint("--path generated"),
         ));
     }
-    let filter = ClusterFilter::new(&args.deploy.reach.cluster)?;
-    let targets: Vec<Target> = configs::targets(&args.deploy.reach)?
-        .into_iter()
-        .filter(|target| filter.takes(&target.name))
-        .collect();
-    let backup = args.deploy.set.backup_url.as_deref().filter(|url| !url.is_empty());
-    let backup = backup.map(backup::open).transpose()?;
+    let targets = configs::targets(&args.deploy.reach)?;
+    let backup = backup::of(&args.deploy.set)?;
     let checkout = Checkout::new().map_err(|error| {
         Failure::failed(Problem::from_error(&error).context("cannot make a folder for the manifests"))
     })?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::failed(Problem::from_error(&error).context("cannot start")))?;
+    let runtime = run::runtime()?;
     let repo = gitrepo::redact(&remote.url);
     let notes = Notes::new(&args, repo.clone(), folder.clone());
     let puller = Puller {
@@ -361,8 +353,7 @@ impl Puller {
         if !moved {
             // Such a round only looks after drift: it is silent unless it finds some.
             let fleet = run::fleet(&args.reach, manifests, options, stop.clone());
-            let (events, _unheard) = tokio::sync::mpsc::unbounded_channel();
-            return Ok((fleet::deploy(fleet, targets, events).await, Webhooks::default()));
+            return Ok((fleet::deploy_unheard(fleet, targets).await, Webhooks::default()));
         }
         let webhooks = run::webhooks(args, &targets, &manifests)?;
         let copy = manifests.clone();

@@ -7,6 +7,7 @@ use cli::{Failure, Problem};
 use gitrepo::{Auth, RemoteSpec, Secret, Snapshot, environment};
 
 use crate::args::GitArgs;
+use crate::parse;
 
 /// How the repository is reached, from flags and environment.
 ///
@@ -16,7 +17,7 @@ pub(crate) fn remote(
     args: &GitArgs,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<RemoteSpec, Failure> {
-    let url = args.repo.clone().filter(|url| !url.trim().is_empty()).ok_or_else(|| {
+    let url = parse::given(&args.repo).ok_or_else(|| {
         Failure::invalid(
             Problem::new("there is no repository to follow: `--repo` is missing")
                 .hint("--repo https://git.example.org/acme/manifests (or set `KIT_REPO`)"),
@@ -38,12 +39,12 @@ pub(crate) fn remote(
                 .hint("set it without quotes and line breaks around it"),
         ));
     }
-    let mut remote = RemoteSpec::new(url.trim());
-    remote.branch = args.repo_branch.clone().filter(|branch| !branch.is_empty());
+    let mut remote = RemoteSpec::new(url);
+    remote.branch = parse::given(&args.repo_branch);
     remote.auth = token.map_or(Auth::None, |token| Auth::Token { token, username: None });
     remote.ca_file = args.ca_file.clone().or_else(|| variable("GIT_SSL_CAINFO").map(PathBuf::from));
     remote.proxy = environment::proxy(variable);
-    remote.ssh_command = args.ssh_command.clone().filter(|command| !command.is_empty());
+    remote.ssh_command = parse::given(&args.ssh_command);
     remote.agent = concat!("kit-deployer/", env!("CARGO_PKG_VERSION")).to_owned();
     Ok(remote)
 }

@@ -216,5 +216,5 @@ fn sources(args: &TraceArgs, dir: Option<PathBuf>, live: &Value) -> Result<Sourc
 /// The nearest folder above with a kit.yaml.
 fn above(dir: &Path) -> Option<PathBuf> {
     let full = dir.canonicalize().ok()?;
-    full.ancestors().find(|folder| folder.join("kit.yaml").is_file()).map(Path::to_owned)
+    full.ancestors().find(|folder| folder.join(manifest::config::FILE_NAME).is_file()).map(Path::to_owned)
 }

@@ -291,8 +291,7 @@ impl Drive<'_> {
             run: run.clone(),
             concurrency,
         };
-        let (events, _unheard) = tokio::sync::mpsc::unbounded_channel();
-        fleet::deploy(fleet, targets, events).await
+        fleet::deploy_unheard(fleet, targets).await
     }
 }
 

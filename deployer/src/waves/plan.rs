@@ -54,7 +54,7 @@ impl Planned {
 
 /// The part of the fleet that `--shard` names.
 pub(crate) fn shard(args: &WaveArgs) -> Result<Option<Shard>, Failure> {
-    let Some(text) = given(&args.shard) else { return Ok(None) };
+    let Some(text) = parse::given(&args.shard) else { return Ok(None) };
     let shard = text.parse().map_err(|error: cluster::fleet::ShardError| {
         Failure::invalid(Problem::from_error(&error).context("`--shard` cannot be read"))
     })?;
@@ -116,13 +116,13 @@ pub(crate) fn plan(
         extent,
         digest: digest(targets, manifests)?,
         options: planfile::fingerprint(args),
-        commit: args.mark.sha.clone().filter(|sha| !sha.is_empty()),
+        commit: parse::given(&args.mark.sha),
     }))
 }
 
 /// Refuses all of these flags for a command that cannot have them.
 pub(crate) fn refuse(flags: &WaveArgs, command: &str) -> Result<(), Failure> {
-    let shard = given(&flags.shard).map(|_| "--shard");
+    let shard = parse::given(&flags.shard).map(|_| "--shard");
     match asked_for(flags).or(shard) {
         None => Ok(()),
         Some(flag) => Err(Failure::invalid(
@@ -132,20 +132,15 @@ pub(crate) fn refuse(flags: &WaveArgs, command: &str) -> Result<(), Failure> {
     }
 }
 
-/// A value that is not the empty text which CI systems give to variables that are not set.
-fn given(value: &Option<String>) -> Option<&str> {
-    value.as_deref().map(str::trim).filter(|text| !text.is_empty())
-}
-
 /// A flag that makes a deploy a rollout.
 fn asked_for(flags: &WaveArgs) -> Option<&'static str> {
     let path = |path: &Option<PathBuf>| path.as_ref().is_some_and(|path| !path.as_os_str().is_empty());
     let flags = [
         (path(&flags.waves), "--waves"),
         (flags.resume, "--resume"),
-        (given(&flags.until_wave).is_some(), "--until-wave"),
-        (given(&flags.failure_budget).is_some(), "--failure-budget"),
-        (given(&flags.bake).is_some(), "--bake"),
+        (parse::given(&flags.until_wave).is_some(), "--until-wave"),
+        (parse::given(&flags.failure_budget).is_some(), "--failure-budget"),
+        (parse::given(&flags.bake).is_some(), "--bake"),
         (path(&flags.journal), "--journal"),
     ];
     flags.into_iter().find(|(asked, _)| *asked).map(|(_, flag)| flag)
@@ -154,13 +149,13 @@ fn asked_for(flags: &WaveArgs) -> Option<&'static str> {
 fn defaults(flags: &WaveArgs) -> Result<Defaults, Failure> {
     let mut defaults = Defaults::default();
     let mut problems = Vec::new();
-    if let Some(text) = given(&flags.bake) {
-        match parse::duration(text) {
+    if let Some(text) = parse::given(&flags.bake) {
+        match parse::duration(&text) {
             Ok(bake) => defaults.bake = bake,
             Err(why) => problems.push(Problem::new(format!("`--bake` cannot be read, {why}: `{text}`"))),
         }
     }
-    if let Some(text) = given(&flags.failure_budget) {
+    if let Some(text) = parse::given(&flags.failure_budget) {
         match text.parse::<Budget>() {
             Ok(budget) => defaults.budget = budget,
             Err(why) => problems.push(Problem::new(format!("`--failure-budget`: {why}"))),
@@ -223,7 +218,7 @@ fn member(target: &Target, placements: &BTreeMap<ClusterName, Placement>) -> Mem
 
 /// How many of the waves this run is about.
 fn extent(flags: &WaveArgs, rollout: &Rollout) -> Result<usize, Failure> {
-    let Some(last) = given(&flags.until_wave) else { return Ok(rollout.waves.len()) };
+    let Some(last) = parse::given(&flags.until_wave) else { return Ok(rollout.waves.len()) };
     let at = rollout.waves.iter().position(|wave| wave.name == last);
     at.map(|at| at + 1).ok_or_else(|| {
         let names: Vec<&str> = rollout.waves.iter().map(|wave| wave.name.as_str()).collect();

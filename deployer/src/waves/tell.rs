@@ -166,16 +166,15 @@ pub(crate) async fn versions(
         asked.insert(target.name.clone());
         let group = match commits {
             Some(commits) => version(journal.standing(&target.name), ours, &new, &commits),
-            None => (4, "not known, they do not answer".to_owned()),
+            None => silent(),
         };
         groups.entry(group).or_default().push(target.name.to_string());
     }
-    let silent = targets.iter().filter(|target| {
+    let unasked = targets.iter().filter(|target| {
         !asked.contains(&target.name) && journal.standing(&target.name) != Some(&Standing::Done)
     });
-    for target in silent {
-        let group = (4, "not known, they do not answer".to_owned());
-        groups.entry(group).or_default().push(target.name.to_string());
+    for target in unasked {
+        groups.entry(silent()).or_default().push(target.name.to_string());
     }
     groups
         .into_iter()
@@ -184,6 +183,11 @@ pub(crate) async fn versions(
             VersionGroup { version, clusters }
         })
         .collect()
+}
+
+/// Those that do not say what they run come last.
+fn silent() -> (u8, String) {
+    (4, "not known, they do not answer".to_owned())
 }
 
 /// What a cluster runs that is not done, and where that stands in the order of telling.
