@@ -64,18 +64,14 @@ fn round(seconds: f64) -> f64 {
 /// `shared` holds the changes so far, by who shares them.
 fn of_cluster(outcome: &ClusterOutcome, shared: &mut BTreeMap<usize, SharedJson>) -> ClusterReport {
     let c = outcome.counts;
+    let state = match outcome.state {
+        outcome::ClusterState::Done => ClusterState::Done,
+        outcome::ClusterState::Failed => ClusterState::Failed,
+        outcome::ClusterState::Refused => ClusterState::Refused,
+        outcome::ClusterState::Interrupted => ClusterState::Interrupted,
+        outcome::ClusterState::NotStarted => ClusterState::NotStarted,
+    };
     ClusterReport {
-        name: outcome.cluster.to_string(),
-        wave: None,
-        quarantined: false,
-        done_before: false,
-        state: match outcome.state {
-            outcome::ClusterState::Done => ClusterState::Done,
-            outcome::ClusterState::Failed => ClusterState::Failed,
-            outcome::ClusterState::Refused => ClusterState::Refused,
-            outcome::ClusterState::Interrupted => ClusterState::Interrupted,
-            outcome::ClusterState::NotStarted => ClusterState::NotStarted,
-        },
         seconds: round(outcome.seconds),
         counts: Counts {
             created: c.created,
@@ -102,6 +98,7 @@ fn of_cluster(outcome: &ClusterOutcome, shared: &mut BTreeMap<usize, SharedJson>
         requests: outcome.requests,
         bytes_sent: outcome.bytes_sent,
         bytes_received: outcome.bytes_received,
+        ..ClusterReport::new(outcome.cluster.as_str(), state)
     }
 }
 

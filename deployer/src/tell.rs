@@ -1,10 +1,9 @@
 //! What people and programs get to read: the result on stdout, reports in files, the step summary of a CI, and how it is narrated.
 
-use std::io::Write as _;
 use std::path::Path;
 
-use cli::ci::Platform;
-use cli::report::{Report, ReportFile, SUMMARY_LIMIT};
+use cli::ci::{Platform, append_summary};
+use cli::report::{Report, ReportFile};
 use cli::{Exit, Failure, Format, Printer, Problem};
 use cluster::connect::Target;
 use cluster::outcome::ClusterOutcome;
@@ -61,27 +60,15 @@ pub(crate) fn save(
         }
     }
     if let Some(summary) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|_| platform() == Platform::GitHub)
-        && let Err(error) = append_summary(Path::new(&summary), report)
+        && let Err(why) = append_summary(Path::new(&summary), |room| cli::report::markdown(report, room))
     {
-        printer.warn(&format!("the step summary was not written: {error}"));
+        printer.warn(&why);
     }
     if problems.is_empty() {
         return Ok(exit);
     }
     let exit = if exit == Exit::Done || exit == Exit::Changes { Exit::Failed } else { exit };
     Err(Failure::all(exit, problems))
-}
-
-/// Adds to a step summary as much as the platform still takes: beyond its limit it drops all of it.
-fn append_summary(path: &Path, report: &Report) -> std::io::Result<()> {
-    let used = std::fs::metadata(path).map_or(0, |file| usize::try_from(file.len()).unwrap_or(usize::MAX));
-    let room = SUMMARY_LIMIT.saturating_sub(used);
-    let text = cli::report::markdown(report, room);
-    if text.len() > room {
-        return Err(std::io::Error::other("it is full"));
-    }
-    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
-    file.write_all(text.as_bytes())
 }
 
 fn platform() -> Platform {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cli::report::{ClusterReport, Report};
+use cli::report::{ClusterReport, Report, counted};
 use cli::{Failure, Problem};
 use futures::StreamExt as _;
 use futures::stream;
@@ -96,7 +96,7 @@ impl Webhooks {
     fn begin(&self) -> Vec<Message> {
         let progress = self.progress(None);
         let kit = self.names.keys().map(|name| (name, self.body("STARTED", "IN_PROGRESS", None, &progress)));
-        let text = format!("deploy started: {}", count(self.clusters.len(), "cluster"));
+        let text = format!("deploy started: {}", counted(self.clusters.len(), "cluster"));
         self.messages(kit, &text)
     }
 
@@ -227,10 +227,6 @@ fn slack_text(report: &Report) -> String {
 /// The three characters that Slack wants escaped; and its fence.
 fn slack_escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace("```", "'''")
-}
-
-fn count(n: usize, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 /// A name as one segment of a path.

@@ -1,11 +1,11 @@
 //! Order: what must not be overwritten, although it differs from what is asked for.
 
 use cli::{Exit, Failure, Problem};
+use gitrepo::history::trailers;
 use gitrepo::{Relation, TipReader, relation};
 use manifest::ImageRef;
 
 use crate::{
-    message::trailers,
     part::Part,
     plan::{Plan, Value, git_failure},
     request::Guard,

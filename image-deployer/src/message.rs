@@ -134,27 +134,3 @@ fn minijinja_defaults(environment: &mut Environment<'_>) {
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
 }
-
-/// The trailers of a commit message: `Key: value` lines of its last paragraph, as `git interpret-trailers` reads them.
-pub(crate) fn trailers(message: &str) -> Vec<(&str, &str)> {
-    let last = message.trim_end().rsplit("\n\n").next().unwrap_or_default();
-    last.lines()
-        .filter_map(|line| {
-            let (key, value) = line.split_once(':')?;
-            let is_token = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-            is_token.then(|| (key, value.trim()))
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn trailers_are_the_last_paragraph_and_nothing_above() {
-        let message = "Image: not a trailer\n\ntext: x\n\nImage: a:1\nSource-Commit: abc\nnot one\n";
-        assert_eq!(trailers(message), [("Image", "a:1"), ("Source-Commit", "abc")]);
-        assert_eq!(trailers(""), []);
-    }
-}

@@ -1,6 +1,9 @@
 //! What a CI's log understands beyond text: groups, annotations, step summaries.
 
-use crate::report::{Report, What, alike, failures};
+use std::io::Write as _;
+use std::path::Path;
+
+use crate::report::{Report, SUMMARY_LIMIT, What, alike, failures};
 
 /// Which CI runs this, as far as its log has a language of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +19,7 @@ pub enum Platform {
 }
 
 /// GitHub shows ten annotations of a kind per step and hides the rest without a word.
-const ANNOTATIONS: usize = 10;
+pub const ANNOTATIONS: usize = 10;
 
 impl Platform {
     /// Which one the environment names. `lookup` gives a variable's value.
@@ -102,6 +105,22 @@ impl Platform {
             Self::Other | Self::None => text,
         }
     }
+}
+
+/// Adds to the summary of a step what `text` says within so many bytes: beyond [`SUMMARY_LIMIT`] the platform drops all of it.
+///
+/// # Errors
+/// Why nothing was added, as a sentence.
+pub fn append_summary(path: &Path, text: impl FnOnce(usize) -> String) -> Result<(), String> {
+    let used = std::fs::metadata(path).map_or(0, |file| usize::try_from(file.len()).unwrap_or(usize::MAX));
+    let room = SUMMARY_LIMIT.saturating_sub(used);
+    let text = text(room);
+    if text.len() > room {
+        return Err("the step summary is full: what was done is only in the log".to_owned());
+    }
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| format!("the step summary was not written: {error}"))
 }
 
 fn error(title: &str, place: Option<&str>, message: &str) -> String {

@@ -39,9 +39,7 @@ impl Exit {
             Self::Terminated => 143,
         }
     }
-}
 
-impl Exit {
     /// What a number means, if it is one of ours.
     pub fn of(code: u8) -> Option<Self> {
         let all = [

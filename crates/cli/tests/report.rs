@@ -84,12 +84,16 @@ fn a_hundred_clusters_that_fail_alike_are_one_answer() {
     assert!(failures(&report).contains("\neu-8: Deployment/shop/web not ready"));
 }
 
+fn schema() -> jsonschema::Validator {
+    let schema = include_str!("../schema/report.v1.json");
+    jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap()
+}
+
 #[test]
 fn json_is_read_back_as_it_was_and_holds_to_its_schema() {
     let report = sample::report();
     assert_eq!(Report::read(&report.json()).unwrap(), report);
-    let schema = include_str!("../schema/report.v1.json");
-    let schema = jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap();
+    let schema = schema();
     let mut value: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
     let errors: Vec<String> = schema.iter_errors(&value).map(|error| error.to_string()).collect();
     assert_eq!(errors, Vec::<String>::new());
@@ -147,8 +151,7 @@ fn waves_are_told_in_every_form() {
 fn the_schema_knows_waves() {
     let report = sample::in_waves();
     assert_eq!(Report::read(&report.json()).unwrap(), report);
-    let schema = include_str!("../schema/report.v1.json");
-    let schema = jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap();
+    let schema = schema();
     let mut value: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
     let errors: Vec<String> = schema.iter_errors(&value).map(|error| error.to_string()).collect();
     assert_eq!(errors, Vec::<String>::new());

@@ -52,7 +52,7 @@ pub fn with_trailer(path: &Path, key: &str, value: &str) -> Result<Option<Origin
     for id in walk(&repository).map_err(local)? {
         let commit = repository.find_commit(id.map_err(local)?).map_err(local)?;
         let message = String::from_utf8_lossy(commit.message_bytes()).into_owned();
-        if message.contains(value) && trailers(&message).iter().any(|(k, v)| k == key && v == value) {
+        if message.contains(value) && trailers(&message).contains(&(key, value)) {
             return Ok(Some(origin(&commit)));
         }
     }
@@ -107,17 +107,18 @@ fn origin(commit: &git2::Commit<'_>) -> Origin {
         author: String::from_utf8_lossy(commit.author().name_bytes()).into_owned(),
         time: commit.time().seconds(),
         subject: message.lines().next().unwrap_or_default().to_owned(),
-        trailers: trailers(&message),
+        trailers: trailers(&message).into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
     }
 }
 
-/// The last paragraph's `Key: value` lines, as `git interpret-trailers` reads them.
-fn trailers(message: &str) -> Vec<(String, String)> {
+/// The trailers of a commit message: `Key: value` lines of its last paragraph, which is not its first, as
+/// `git interpret-trailers` reads them.
+pub fn trailers<'m>(message: &'m str) -> Vec<(&'m str, &'m str)> {
     let Some((_, last)) = message.trim_end().rsplit_once("\n\n") else { return Vec::new() };
-    let pair = |line: &str| {
+    let pair = |line: &'m str| {
         let (key, value) = line.split_once(':')?;
         let is_token = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-        is_token.then(|| (key.to_owned(), value.trim().to_owned()))
+        is_token.then(|| (key, value.trim()))
     };
     last.lines().filter_map(pair).collect()
 }
@@ -125,6 +126,14 @@ fn trailers(message: &str) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trailers_are_the_last_paragraph_and_nothing_above() {
+        let message = "Image: not a trailer\n\ntext: x\n\nImage: a:1\nSource-Commit: abc\nnot one\n";
+        assert_eq!(trailers(message), [("Image", "a:1"), ("Source-Commit", "abc")]);
+        assert_eq!(trailers("Image: a subject"), []);
+        assert_eq!(trailers(""), []);
+    }
 
     #[test]
     fn the_commit_that_brought_a_text_is_the_last_one_that_did() {

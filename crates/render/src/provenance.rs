@@ -26,9 +26,8 @@ impl Renderer {
         let place =
             |origin: &Origin| self.repository().place(origin).map(|place| rooted(&place.file, place.line));
         let mut lines = Lines::new();
-        for line in numbers {
+        for (line, shown) in numbers.zip(text.lines()) {
             // The first visible character: indentation may be a part of what came before.
-            let shown = text.lines().nth(line as usize - 1).unwrap_or_default();
             let column =
                 u32::try_from(shown.chars().take_while(|c| c.is_whitespace()).count()).unwrap_or(0) + 1;
             let template = trace.at(line, column).map(|(place, _)| rooted(&place.file, place.line));

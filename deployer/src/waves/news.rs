@@ -1,6 +1,6 @@
 //! What happens to waves, told as it happens.
 
-use cli::report::seconds;
+use cli::report::{counted, seconds};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedSender;
@@ -57,13 +57,16 @@ impl News {
     /// For people.
     pub(crate) fn line(&self) -> String {
         let wave = &self.wave;
-        let count = |n: usize| if n == 1 { "1 cluster".to_owned() } else { format!("{n} clusters") };
         match &self.what {
             Turn::WaveStarted { number, of, clusters } => {
-                format!("wave `{wave}` ({number} of {of}): {}", count(*clusters))
+                format!("wave `{wave}` ({number} of {of}): {}", counted(*clusters, "cluster"))
             }
             Turn::WaveBaking { seconds: time, clusters } => {
-                format!("wave `{wave}`: {} must stay well for {}", count(*clusters), seconds(*time))
+                format!(
+                    "wave `{wave}`: {} must stay well for {}",
+                    counted(*clusters, "cluster"),
+                    seconds(*time)
+                )
             }
             Turn::WaveGate { gate } => format!("wave `{wave}`: asking its gate: {gate}"),
             Turn::WavePassed => format!("wave `{wave}`: passed"),

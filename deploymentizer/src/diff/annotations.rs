@@ -1,19 +1,15 @@
 //! The source lines that cause something, beside the code in GitHub and GitLab.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::path::Path;
 
 use cli::Printer;
-use cli::ci::notice;
+use cli::ci::{ANNOTATIONS, append_summary, notice};
 
 use super::Outcome;
-use super::show::{MOST_MARKDOWN, markdown};
+use super::show::markdown;
 use crate::counted::counted;
 use crate::git_files::GitFiles;
-
-/// GitHub shows no more annotations of a step and hides the others without a word.
-const MOST: usize = 10;
 
 struct Annotation {
     file: String,
@@ -48,10 +44,10 @@ fn annotations(outcome: &Outcome, git: &GitFiles) -> Vec<Annotation> {
 /// Annotations of GitHub Actions, on stderr, where they are read as well: at most as many as it shows, the rest counted.
 pub(super) fn workflow_commands(outcome: &Outcome, git: &GitFiles, printer: &Printer) {
     let mut all = annotations(outcome, git);
-    let rest = all.len().saturating_sub(MOST);
+    let rest = all.len().saturating_sub(ANNOTATIONS);
     let mut last = String::new();
     if rest > 0 {
-        all.truncate(MOST - 1);
+        all.truncate(ANNOTATIONS - 1);
         last = format!("{} more lines cause changes: see the log and the summary", rest + 1);
     }
     for annotation in &all {
@@ -82,17 +78,9 @@ pub(super) fn code_quality(outcome: &Outcome, git: &GitFiles, path: &Path) -> Re
     })
 }
 
-/// Adds to the summary of the step as much as it still takes; beyond its limit all of it would be dropped.
+/// Adds to the summary of the step as much as it still takes.
 pub(super) fn summary(outcome: &Outcome, revisions: &str, path: &Path, printer: &Printer) {
-    let used = std::fs::metadata(path).map_or(0, |file| usize::try_from(file.len()).unwrap_or(usize::MAX));
-    let room = MOST_MARKDOWN.saturating_sub(used);
-    let text = markdown(outcome, revisions, room);
-    if text.len() > room {
-        printer.warn("the step summary is full: what changed is only in the log");
-        return;
-    }
-    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-    if let Err(error) = file.and_then(|mut file| file.write_all(text.as_bytes())) {
-        printer.warn(&format!("the step summary was not written: {error}"));
+    if let Err(why) = append_summary(path, |room| markdown(outcome, revisions, room)) {
+        printer.warn(&why);
     }
 }

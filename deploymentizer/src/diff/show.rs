@@ -1,20 +1,18 @@
 //! What changed, as text, Markdown and JSON.
 
 use cli::Printer;
+use cli::report::SUMMARY_LIMIT;
 use render::compare::{Group, Kind};
 
 use super::Outcome;
 use crate::args::Output;
 use crate::counted::counted;
 
-/// GitHub takes no larger step summary, in bytes; comments of merge requests take as much.
-pub(super) const MOST_MARKDOWN: usize = 1 << 20;
-
 /// Prints the result.
 pub(super) fn show(outcome: &Outcome, revisions: &str, format: Output, printer: &Printer) {
     match format {
         Output::Text => printer.result(&text(outcome)),
-        Output::Markdown => printer.result(&markdown(outcome, revisions, MOST_MARKDOWN)),
+        Output::Markdown => printer.result(&markdown(outcome, revisions, SUMMARY_LIMIT)),
         Output::Json => {
             let document = serde_json::json!({
                 "version": 1,

@@ -228,13 +228,12 @@ pub(super) fn deploy(report: &Report) -> Page {
     facts.push(("Exit code".to_owned(), report.exit_code.to_string()));
     facts.push(("Program".to_owned(), report.program.clone()));
     let (_, bad) = report.good_and_bad();
-    let stopped = report.rollout.as_ref().is_some_and(|rollout| rollout.stopped.is_some());
-    let verdict = match (bad, stopped) {
+    let verdict = match (bad, report.is_stopped()) {
         (0, false) => "ok",
         (0, true) => "stopped",
         _ => "failed",
     };
-    let waves = report.clusters.iter().any(|cluster| cluster.wave.is_some());
+    let waves = report.has_waves();
     let mut head = ["Cluster", "State", "Objects", "Time"].map(str::to_owned).to_vec();
     if waves {
         head.insert(1, "Wave".to_owned());
@@ -277,7 +276,7 @@ fn overview_row(cluster: &ClusterReport, waves: bool) -> Vec<Cell> {
     if waves {
         row.push(Cell::from(cluster.wave.clone().unwrap_or_default()));
     }
-    let word = if cluster.quarantined { "quarantined" } else { cluster.state.word() };
+    let word = cluster.state_word();
     row.extend([
         Cell { text: word.to_owned(), tone: tone(cluster), link: None },
         Cell::from(cluster.counts.sentence()),

@@ -30,7 +30,7 @@ pub fn markdown(report: &Report, limit: usize) -> String {
         }
     }
 
-    let with_waves = report.clusters.iter().any(|cluster| cluster.wave.is_some());
+    let with_waves = report.has_waves();
     let head = if with_waves {
         "### Clusters\n\n| cluster | wave | state | objects | time |\n| --- | --- | --- | --- | ---: |\n"
     } else {
@@ -55,15 +55,11 @@ pub fn markdown(report: &Report, limit: usize) -> String {
 fn mark(report: &Report) -> &'static str {
     match (report.good_and_bad(), report.dry_run) {
         ((_, 0), true) => "Deploy (dry run): ok",
-        ((_, 0), false) if is_stopped(report) => "Deploy: stopped",
+        ((_, 0), false) if report.is_stopped() => "Deploy: stopped",
         ((_, 0), false) => "Deploy: ok",
         ((0, _), _) => "Deploy: failed",
         _ => "Deploy: failed on some clusters",
     }
-}
-
-fn is_stopped(report: &Report) -> bool {
-    report.rollout.as_ref().is_some_and(|rollout| rollout.stopped.is_some())
 }
 
 /// Appends as many of `parts` as fit into `room` bytes in all.
@@ -101,7 +97,7 @@ fn waves(rollout: &RolloutReport) -> String {
 }
 
 fn row(cluster: &ClusterReport, with_waves: bool) -> String {
-    let word = if cluster.quarantined { "quarantined" } else { cluster.state.word() };
+    let word = cluster.state_word();
     let state = if cluster.state.is_good() { word.to_owned() } else { format!("**{word}**") };
     let wave = if with_waves {
         format!(" {} |", cell(cluster.wave.as_deref().unwrap_or_default()))

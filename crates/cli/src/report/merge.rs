@@ -191,21 +191,12 @@ mod tests {
 
     fn cluster(name: &str, state: ClusterState) -> ClusterReport {
         ClusterReport {
-            name: name.to_owned(),
-            wave: None,
-            state,
-            quarantined: false,
-            done_before: false,
             seconds: 1.0,
             counts: Counts { created: 2, ..Counts::default() },
-            set: None,
-            trouble: None,
-            objects: Vec::new(),
-            changes: Vec::new(),
-            warnings: Vec::new(),
             requests: 1,
             bytes_sent: 1,
             bytes_received: 1,
+            ..ClusterReport::new(name, state)
         }
     }
 

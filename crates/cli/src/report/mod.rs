@@ -235,6 +235,33 @@ impl ObjectResult {
 }
 
 impl ClusterReport {
+    /// A cluster of which nothing is told but how it ended.
+    #[must_use]
+    pub fn new(name: impl Into<String>, state: ClusterState) -> Self {
+        Self {
+            name: name.into(),
+            wave: None,
+            state,
+            quarantined: false,
+            done_before: false,
+            seconds: 0.0,
+            counts: Counts::default(),
+            trouble: None,
+            objects: Vec::new(),
+            set: None,
+            changes: Vec::new(),
+            warnings: Vec::new(),
+            requests: 0,
+            bytes_sent: 0,
+            bytes_received: 0,
+        }
+    }
+
+    /// How it ended, in a word.
+    pub(crate) fn state_word(&self) -> &'static str {
+        if self.quarantined { "quarantined" } else { self.state.word() }
+    }
+
     /// The word in tables and pages: a cluster that is done may have changed, would change, or is unchanged.
     #[must_use]
     pub fn word(&self, dry_run: bool) -> &'static str {
@@ -419,6 +446,16 @@ impl Report {
         text
     }
 
+    /// Whether the rollout stopped before its end.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.rollout.as_ref().is_some_and(|rollout| rollout.stopped.is_some())
+    }
+
+    /// Whether the clusters belong to waves.
+    pub(crate) fn has_waves(&self) -> bool {
+        self.clusters.iter().any(|cluster| cluster.wave.is_some())
+    }
+
     /// Clusters that are as wanted, and those that are not.
     #[must_use]
     pub fn good_and_bad(&self) -> (usize, usize) {
@@ -469,6 +506,12 @@ impl Report {
             found => Err(ReportError::Version { found, known: VERSION }),
         }
     }
+}
+
+/// `1 cluster`, `2 clusters`.
+#[must_use]
+pub fn counted(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 /// `0.4 s`, `12.3 s`, `2 min 5 s`.

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Report;
 use super::html::{Block, Cell, Grid, Section, Tone};
+use super::{Report, counted};
 
 /// How a rollout in waves stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -114,7 +114,7 @@ impl WaveReport {
     /// `20 clusters: 13 done, 6 failed`, with names where it is only planned.
     #[must_use]
     pub fn sentence(&self) -> String {
-        let all = count(self.clusters.len());
+        let all = counted(self.clusters.len(), "cluster");
         let parts = [(self.done, "done"), (self.failed, "failed"), (self.quarantined, "quarantined")];
         let parts: Vec<String> =
             parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
@@ -137,10 +137,6 @@ impl WaveReport {
     }
 }
 
-fn count(clusters: usize) -> String {
-    if clusters == 1 { "1 cluster".to_owned() } else { format!("{clusters} clusters") }
-}
-
 /// The first few of many names.
 fn some(names: &[String]) -> String {
     match names.len() {
@@ -153,7 +149,7 @@ impl VersionGroup {
     /// `on 4f2a91c: 3 clusters: a, b, c`.
     #[must_use]
     pub fn sentence(&self) -> String {
-        format!("{}: {}: {}", self.version, count(self.clusters.len()), some(&self.clusters))
+        format!("{}: {}: {}", self.version, counted(self.clusters.len(), "cluster"), some(&self.clusters))
     }
 }
 
@@ -218,11 +214,7 @@ pub(super) fn section(rollout: &RolloutReport) -> Section {
     blocks.extend(rollout.next.iter().map(|hint| Block::Text(format!("hint: {hint}"))));
     let badge = match &rollout.stopped {
         Some(_) => ("stopped".to_owned(), Tone::Bad),
-        None => (count_waves(rollout.waves.len()), Tone::Plain),
+        None => (counted(rollout.waves.len(), "wave"), Tone::Plain),
     };
     Section { id: "waves".to_owned(), heading: "Waves".to_owned(), badge, open: true, blocks }
-}
-
-fn count_waves(waves: usize) -> String {
-    if waves == 1 { "1 wave".to_owned() } else { format!("{waves} waves") }
 }

@@ -6,7 +6,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::html::{Block, Cell, Grid, Page, Section, Tone};
 use super::pulled::{self, SyncState, SyncStatus};
-use super::{Diagnosis, Trouble, VERSION};
+use super::{Diagnosis, Trouble, VERSION, counted};
 
 /// What kit runs, over the fleet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -194,10 +194,6 @@ enum Detail {
 }
 
 /// `1 cluster`, `2 clusters`.
-fn counted(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
-}
-
 /// `web:7` of `registry.example/team/web:7`; of a digest the first characters.
 fn last_part(image: &str) -> &str {
     let last = image.rsplit('/').next().unwrap_or(image);

@@ -11,7 +11,7 @@ pub fn table(report: &Report) -> String {
     table.load_style(presets::NOTHING);
     let rare = |count: fn(&super::Counts) -> usize| count(&report.totals) > 0;
     let (recreated, deleted, not_ready) = (rare(|c| c.recreated), rare(|c| c.deleted), rare(|c| c.not_ready));
-    let waves = report.clusters.iter().any(|cluster| cluster.wave.is_some());
+    let waves = report.has_waves();
     let row = |name: &str, wave: &str, c: &super::Counts, state: &str, time: f64| {
         let mut row = vec![name.to_owned()];
         row.extend(waves.then(|| wave.to_owned()));

@@ -79,12 +79,13 @@ pub(crate) fn report() -> Report {
         because: Some("it depends on Deployment/shop/web, which is not ready".to_owned()),
         ..object("Ingress/shop/web", ObjectResult::Skipped)
     };
+    let cluster = |name: &str, state| ClusterReport {
+        requests: 12,
+        bytes_sent: 3400,
+        bytes_received: 56000,
+        ..ClusterReport::new(name, state)
+    };
     let eu = ClusterReport {
-        name: "eu-1".to_owned(),
-        wave: None,
-        state: ClusterState::Failed,
-        quarantined: false,
-        done_before: false,
         seconds: 61.24,
         counts: Counts {
             created: 1,
@@ -94,46 +95,22 @@ pub(crate) fn report() -> Report {
             not_ready: 1,
             ..Counts::default()
         },
-        trouble: None,
         objects: vec![object("ConfigMap/shop/web", ObjectResult::Created), crashing(), refused, skipped],
         warnings: vec!["policy/v1beta1 PodDisruptionBudget is deprecated".to_owned()],
-        set: None,
-        changes: Vec::new(),
-        requests: 12,
-        bytes_sent: 3400,
-        bytes_received: 56000,
+        ..cluster("eu-1", ClusterState::Failed)
     };
     let down = |name: &str| ClusterReport {
-        name: name.to_owned(),
-        wave: None,
-        state: ClusterState::Failed,
-        quarantined: false,
-        done_before: false,
         seconds: 10.0,
-        counts: Counts::default(),
         trouble: Some(trouble("the server does not answer: https://10.0.0.1:6443")),
-        objects: Vec::new(),
-        warnings: Vec::new(),
-        set: None,
-        changes: Vec::new(),
-        requests: 12,
-        bytes_sent: 3400,
-        bytes_received: 56000,
+        ..cluster(name, ClusterState::Failed)
     };
     let us = ClusterReport {
-        name: "us-1".to_owned(),
-        wave: None,
-        state: ClusterState::Done,
-        quarantined: false,
-        done_before: false,
         seconds: 4.0,
         counts: Counts { configured: 2, unchanged: 42, ..Counts::default() },
-        trouble: None,
         objects: vec![
             object("Deployment/shop/web", ObjectResult::Configured),
             object("ConfigMap/shop/<b>&\"x\"", ObjectResult::Configured),
         ],
-        warnings: Vec::new(),
         set: Some(SetReport {
             name: "shop".to_owned(),
             namespace: "default".to_owned(),
@@ -147,10 +124,7 @@ pub(crate) fn report() -> Report {
             leftover: 0,
             rollback_to: None,
         }),
-        changes: Vec::new(),
-        requests: 12,
-        bytes_sent: 3400,
-        bytes_received: 56000,
+        ..cluster("us-1", ClusterState::Done)
     };
     let clusters = vec![down("ap-1"), down("ap-2"), eu, us];
     Report {
