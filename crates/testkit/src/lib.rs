@@ -16,9 +16,11 @@ mod clusters;
 mod fault_proxy;
 pub mod git;
 mod run;
+mod schema;
 mod tree;
 
 pub use clusters::{Clusters, REAL_CLUSTERS, fresh_name};
 pub use fault_proxy::{FaultProxy, ProxyFault};
-pub use run::{Answer, Call, Sandbox, built_binary, program, skipped, workspace_root};
+pub use run::{Answer, Call, Sandbox, built_binary, kubectl_is_there, program, skipped, workspace_root};
+pub use schema::assert_schema;
 pub use tree::{copy_tree, read_tree, tree_listing, write_tree};

@@ -247,6 +247,15 @@ fn drain(mut pipe: impl std::io::Read + Send + 'static) -> std::thread::JoinHand
     })
 }
 
+/// Whether `kubectl` is installed; where it is not, says that what needs it is skipped.
+pub fn kubectl_is_there() -> bool {
+    let there = std::process::Command::new("kubectl").args(["version", "--client"]).output().is_ok();
+    if !there {
+        skipped("needs kubectl");
+    }
+    there
+}
+
 /// Says on stderr that a test is skipped, and why. The test runner holds back what `eprintln!` prints
 /// in a test that passes; this is seen.
 pub fn skipped(why: &str) {

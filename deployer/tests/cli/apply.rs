@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use simcluster::{Action, Fault, Options, Simulation};
 use testkit::{Sandbox, program};
 
-use crate::deploy::{CONFIG, SERVICE, Stage, WEB, kubectl_is_there};
+use crate::deploy::{CONFIG, SERVICE, Stage, WEB};
 
 const UUID: &str = "deployment.invision/uuid";
 
 #[test]
 fn raw_manifests_are_sent_as_they_are_but_for_the_uuid() {
-    if !kubectl_is_there() {
+    if !testkit::kubectl_is_there() {
         return;
     }
     let stage = Stage::new("engine-raw");
@@ -32,7 +32,7 @@ fn raw_manifests_are_sent_as_they_are_but_for_the_uuid() {
 
 #[test]
 fn kits_marks_are_written_with_a_change_and_touch_neither_selectors_nor_pods() {
-    if !kubectl_is_there() {
+    if !testkit::kubectl_is_there() {
         return;
     }
     let stage = Stage::new("engine-marks");
@@ -84,7 +84,7 @@ fn kits_marks_are_written_with_a_change_and_touch_neither_selectors_nor_pods() {
 
 #[test]
 fn what_is_waited_for_may_come_from_elsewhere_and_none_is_not_yet_available() {
-    if !kubectl_is_there() {
+    if !testkit::kubectl_is_there() {
         return;
     }
     let stage = Stage::new("engine-elsewhere");

@@ -73,14 +73,6 @@ impl Stage {
 }
 
 /// Whether somebody else can write: without kubectl the test says that it was not run.
-pub(crate) fn kubectl_is_there() -> bool {
-    let there = Command::new("kubectl").args(["version", "--client"]).output().is_ok();
-    if !there {
-        eprintln!("SKIPPED: kubectl is not installed");
-    }
-    there
-}
-
 pub(crate) const WEB: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: NS, labels: {app: web}}\nspec:\n  replicas: 2\n  \
     selector: {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web}}\n    spec:\n      containers:\n      \
     - name: web\n        image: registry.example.com/web:1\n        ports: [{containerPort: 8080}]\n        \
@@ -105,7 +97,7 @@ fn a_second_deploy_writes_nothing_and_asks_at_most_once_per_kind_and_three_times
     assert_eq!((code, &first["state"]), (0, &json!("done")), "{first:#}");
     assert_eq!(first["counts"]["created"], 6, "{first:#}");
     let version = |object: &str| stage.get(object)["metadata"]["resourceVersion"].clone();
-    let before = kubectl_is_there().then(|| (version("configmap/conf"), version("secret/s")));
+    let before = testkit::kubectl_is_there().then(|| (version("configmap/conf"), version("secret/s")));
 
     // What differs on every deploy is no reason to write.
     let (code, second) = stage.report(&["--sha", "abc", "--uuid", "u", "--deploy-id", "d"]);
@@ -172,7 +164,7 @@ fn one_refusal_does_not_stop_the_others_and_what_needs_the_refused_is_skipped() 
 
 #[test]
 fn drift_by_a_person_is_shown_with_its_author_and_put_back() {
-    if !kubectl_is_there() {
+    if !testkit::kubectl_is_there() {
         return;
     }
     let stage = Stage::new("engine-drift");
@@ -190,7 +182,7 @@ fn drift_by_a_person_is_shown_with_its_author_and_put_back() {
 
 #[test]
 fn a_field_of_another_controller_is_a_conflict_until_it_is_taken_or_given_up() {
-    if !kubectl_is_there() {
+    if !testkit::kubectl_is_there() {
         return;
     }
     let stage = Stage::new("engine-conflict");
@@ -223,7 +215,7 @@ fn a_field_of_another_controller_is_a_conflict_until_it_is_taken_or_given_up() {
 
 #[test]
 fn what_kubectl_applied_before_becomes_ours_so_that_removed_fields_go() {
-    if !kubectl_is_there() {
+    if !testkit::kubectl_is_there() {
         return;
     }
     let stage = Stage::new("engine-migrate");
@@ -311,7 +303,7 @@ fn an_unchanged_job_is_not_run_again_and_a_changed_one_gets_an_object_of_its_own
         let (code, changed) = stage.report(&["--job-history", "1"]);
         assert_eq!((code, &changed["counts"]["created"]), (0, &json!(1)), "{changed:#}");
     }
-    if kubectl_is_there() {
+    if testkit::kubectl_is_there() {
         let names = stage.kubectl(&["get", "jobs", "-o", "name"], "");
         assert_eq!(names.lines().count(), 2, "the live one and one of history: {names}");
     }
@@ -396,7 +388,7 @@ fn an_existing_service_is_switched_only_when_its_new_pods_run() {
 
 #[test]
 fn a_plan_is_carried_out_exactly_or_refused_where_a_cluster_has_moved() {
-    if !kubectl_is_there() {
+    if !testkit::kubectl_is_there() {
         return;
     }
     let stage = Stage::new("engine-plan");

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use testkit::git::{BareRepo, HttpServer, git};
-use testkit::{Answer, Call, Clusters, Sandbox, fresh_name, program};
+use testkit::{Answer, Call, Clusters, Sandbox, assert_schema, fresh_name, program};
+
+const STATUS: &str = "crates/cli/schema/status.v1.json";
 
 struct Stage {
     sandbox: Sandbox,
@@ -82,23 +84,6 @@ impl Stage {
     }
 }
 
-fn kubectl_is_there() -> bool {
-    let there = Command::new("kubectl").args(["version", "--client"]).output().is_ok();
-    if !there {
-        eprintln!("SKIPPED: kubectl is not installed");
-    }
-    there
-}
-
-/// Fails unless `status` is what the published schema says.
-fn hold_to_schema(status: &Value) {
-    let path = testkit::workspace_root().join("crates/cli/schema/status.v1.json");
-    let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let schema = jsonschema::validator_for(&schema).unwrap();
-    let errors: Vec<String> = schema.iter_errors(status).map(|error| error.to_string()).collect();
-    assert_eq!(errors, Vec::<String>::new(), "{status:#}");
-}
-
 #[test]
 fn one_look_deploys_the_branch_and_another_finds_nothing_to_do() {
     let stage = Stage::new();
@@ -139,13 +124,13 @@ fn one_look_deploys_the_branch_and_another_finds_nothing_to_do() {
     let why = text.lines().find(|line| line.starts_with(&why)).unwrap();
     assert!(why.contains("conf.yaml"), "{text}");
     let told = mine(&status(&["--output", "ndjson"]).success().json());
-    hold_to_schema(&status(&["--output", "json"]).json());
+    assert_schema(STATUS, &status(&["--output", "json"]).json());
     assert_eq!((&told["state"], &told["synced"]), (&"failed".into(), &commit.as_str().into()));
     assert!(told["message"].as_str().unwrap().contains("conf.yaml"), "{told}");
     stage.push("repaired", "generated/eu-1/conf.yaml", &stage.config("1"));
     stage.once(&[]).success();
     let commit = stage.repo.commit("main");
-    if kubectl_is_there() {
+    if testkit::kubectl_is_there() {
         let note = stage.note();
         assert_eq!(
             (&note["commit"], &note["synced"]),
@@ -176,13 +161,13 @@ fn a_branch_that_was_rewritten_is_not_followed_backwards() {
     let refused = stage.once(&[]);
     assert_eq!(refused.exit_code, 5, "{refused}");
     assert!(refused.stderr.contains("does not follow from"), "{refused}");
-    if kubectl_is_there() {
+    if testkit::kubectl_is_there() {
         assert_eq!(stage.value(), "2");
         assert_eq!(stage.note()["state"], "refused");
     }
     let meant = stage.once(&["--is-rollback"]);
     assert_eq!(meant.exit_code, 0, "{meant}");
-    if kubectl_is_there() {
+    if testkit::kubectl_is_there() {
         assert_eq!((stage.value(), stage.note()["state"].clone()), ("0".into(), "synced".into()));
     }
 }
@@ -205,7 +190,7 @@ fn what_cannot_be_deployed_is_told_and_nothing_is_touched() {
     told(stage.once(&["--manifests-dir", "x"]), 2, "`sync` takes the manifests from the repository");
     let nowhere = stage.sandbox.run(program("deployer").args(["sync", "--once"]));
     told(nowhere, 2, "`--repo` is missing");
-    if kubectl_is_there() {
+    if testkit::kubectl_is_there() {
         assert_eq!(stage.value(), "1");
         assert_eq!(stage.note()["state"], "failed");
     }
@@ -217,7 +202,7 @@ fn a_dry_run_writes_nothing() {
     let stage = Stage::new();
     let dry = stage.once(&["--dry-run"]).success();
     assert!(dry.stdout.contains("create ConfigMap/"), "{dry}");
-    if kubectl_is_there() {
+    if testkit::kubectl_is_there() {
         assert_eq!((stage.value(), stage.note()), (Value::Null, Value::Null));
     }
 }
@@ -271,7 +256,7 @@ fn http(address: &str, path: &str) -> String {
 
 #[test]
 fn a_puller_follows_the_branch_mends_drift_survives_faults_and_tells_its_metrics() {
-    if !kubectl_is_there() {
+    if !testkit::kubectl_is_there() {
         return;
     }
     let stage = Stage::new();
@@ -380,7 +365,7 @@ fn what_is_installed_has_the_rights_that_the_manifests_need_and_no_more() {
     let nothing =
         sandbox.run(program("deployer").args(["sync", "--install", "--repo", "https://u:secret@x/m"]));
     insta::assert_snapshot!("install_without_what_it_needs", nothing);
-    if kubectl_is_there() {
+    if testkit::kubectl_is_there() {
         let clusters = Clusters::start(&["eu-1"]);
         sandbox.write("install.yaml", install(&["--system-namespace", &fresh_name("install")]).stdout);
         let dry = Command::new("kubectl")

@@ -79,16 +79,10 @@ impl Pipeline {
     fn field(&self, object: &str, path: &str) -> Value {
         let answer = self.ask(&[object, path, "--output", "json"]);
         let json = answer.json();
-        assert!(schema().is_valid(&json), "{answer}");
+        testkit::assert_schema("deployer/schema/trace.v1.json", &json);
         assert!(!format!("{answer}").contains("hunter2"), "{answer}");
         json["fields"][0].clone()
     }
-}
-
-fn schema() -> jsonschema::Validator {
-    let file = testkit::workspace_root().join("deployer/schema/trace.v1.json");
-    jsonschema::validator_for(&serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap())
-        .unwrap()
 }
 
 const KIT: &str = "\

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use testkit::Sandbox;
 
-use crate::stage::{Stage, kubectl_is_there, with_result};
+use crate::stage::{Stage, with_result};
 
 /// A repository `clone` in the sandbox, with commits on `main` and one on a branch of its own.
 pub(crate) struct History {
@@ -97,7 +97,7 @@ fn a_clone_that_cannot_tell_is_no_reason_to_guess() {
 
 #[test]
 fn a_lease_that_somebody_renews_is_waited_for_and_one_that_has_expired_is_taken_over() {
-    if !kubectl_is_there() {
+    if !testkit::kubectl_is_there() {
         return;
     }
     let stage = Stage::new("guard-lease");
@@ -139,7 +139,7 @@ fn a_lease_that_somebody_renews_is_waited_for_and_one_that_has_expired_is_taken_
 
 #[test]
 fn an_interrupted_deploy_gives_its_lease_back() {
-    if !kubectl_is_there() {
+    if !testkit::kubectl_is_there() {
         return;
     }
     let stage = Stage::new("guard-signal");
@@ -169,7 +169,7 @@ fn an_interrupted_deploy_gives_its_lease_back() {
 
 #[test]
 fn kubectl_reads_the_inventory_as_an_apply_set_and_leaves_it_alone() {
-    if !kubectl_is_there() {
+    if !testkit::kubectl_is_there() {
         return;
     }
     let stage = Stage::new("guard-kubectl");

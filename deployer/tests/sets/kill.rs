@@ -6,8 +6,6 @@ use serde_json::{Value, json};
 use simcluster::{Action, Fault, Options, Simulation};
 use testkit::{Call, Sandbox, program};
 
-use crate::stage::kubectl_is_there;
-
 /// All writes are tried with this variable set; otherwise every third.
 const ALL: &str = "KIT_KILL_ALL";
 
@@ -80,7 +78,7 @@ fn state(sandbox: &Sandbox, cluster: &str) -> Value {
 
 #[test]
 fn a_deploy_killed_at_any_write_is_completed_by_the_next_one() {
-    if !kubectl_is_there() {
+    if !testkit::kubectl_is_there() {
         return;
     }
     const MOST: usize = 24;

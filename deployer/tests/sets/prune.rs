@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::stage::{Stage, kubectl_is_there, with_result};
+use crate::stage::{Stage, with_result};
 
 const WEB: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: NS, labels: {app: web}}\nspec:\n  \
     selector: {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web}}\n    spec:\n      \
@@ -41,7 +41,7 @@ fn what_is_not_in_the_manifests_any_more_is_shown_by_a_dry_run_and_goes_in_rever
         (report["counts"]["deleted"].clone(), report["counts"]["failed"].clone()),
         (json!(3), json!(0))
     );
-    if kubectl_is_there() {
+    if testkit::kubectl_is_there() {
         for gone in ["deployment/web", "service/web", "configmap/used"] {
             assert_eq!(stage.get(gone), None, "{gone}");
         }
@@ -143,7 +143,7 @@ fn objects_that_hold_data_or_ask_to_be_kept_stay_and_the_report_says_why() {
 
 #[test]
 fn what_another_took_over_or_unlabelled_is_not_ours_to_delete() {
-    if !kubectl_is_there() {
+    if !testkit::kubectl_is_there() {
         return;
     }
     let stage = Stage::new("prune-others");

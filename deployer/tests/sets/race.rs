@@ -8,7 +8,6 @@ use serde_json::Value;
 use testkit::{Call, Clusters, Sandbox, fresh_name, program};
 
 use crate::guard::{History, history};
-use crate::stage::kubectl_is_there;
 
 /// How many runs; 200 take some minutes.
 const RUNS: &str = "KIT_RACE_RUNS";
@@ -70,7 +69,7 @@ fn found(clusters: &Clusters, cluster: &str, namespace: &str) -> Vec<(String, St
 
 #[test]
 fn of_two_deployers_at_once_the_newer_commit_stays_and_stays_whole() {
-    if !kubectl_is_there() {
+    if !testkit::kubectl_is_there() {
         return;
     }
     let runs: u64 = std::env::var(RUNS).ok().and_then(|runs| runs.parse().ok()).unwrap_or(4);

@@ -3,19 +3,7 @@
 use serde_json::{Value, json};
 use testkit::program;
 
-use crate::stage::{Stage, kubectl_is_there, with_result};
-
-/// Holds what `deployer history` prints to the schema that we publish.
-fn hold_to_schema(history: &Value) {
-    let path = testkit::workspace_root().join("crates/cli/schema/history.v1.json");
-    let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let errors: Vec<String> = jsonschema::validator_for(&schema)
-        .unwrap()
-        .iter_errors(history)
-        .map(|error| error.to_string())
-        .collect();
-    assert!(errors.is_empty(), "{errors:?}\n{history:#}");
-}
+use crate::stage::{Stage, with_result};
 
 fn command(stage: &Stage, command: &[&str]) -> (i32, Value) {
     let call = program("deployer").args(command).arg("--configs").arg(stage.clusters.configs()).args([
@@ -29,7 +17,7 @@ fn command(stage: &Stage, command: &[&str]) -> (i32, Value) {
     let answer = stage.sandbox.run(call);
     assert!(!answer.stdout.is_empty(), "{answer}");
     if command[0] == "history" {
-        hold_to_schema(&answer.json());
+        testkit::assert_schema("crates/cli/schema/history.v1.json", &answer.json());
     }
     (answer.exit_code, answer.json()["clusters"][0].clone())
 }
@@ -75,7 +63,7 @@ fn a_rollback_is_shown_first_and_brings_back_what_was_deployed_with_its_secrets(
         (code, with_result(&report, "configured")),
         (0, vec!["ConfigMap/a".into(), "Secret/s".into()])
     );
-    if kubectl_is_there() {
+    if testkit::kubectl_is_there() {
         assert_eq!(stage.get("configmap/a").unwrap()["data"]["x"], "2");
     }
     let (_, again) = command(&stage, &["rollback"]);
@@ -101,7 +89,7 @@ fn a_rollback_prunes_what_came_later_if_asked_and_only_so_many_deploys_are_kept(
     let (code, report) = command(&stage, &["rollback", "--to", "2", "--prune"]);
     assert_eq!(code, 0, "{report:#}");
     assert_eq!(with_result(&report, "deleted"), ["ConfigMap/c2", "ConfigMap/c3"]);
-    if kubectl_is_there() {
+    if testkit::kubectl_is_there() {
         let secrets = stage.kubectl(&["get", "secrets", "-o", "name"]).unwrap();
         let kept = secrets.lines().filter(|name| name.contains("kit-set-")).count();
         assert_eq!(kept, 4, "three deploys, and the rollback, whose `--history` is ten: {secrets}");
@@ -137,7 +125,7 @@ fn a_failed_deploy_goes_back_and_takes_what_it_had_added_with_it() {
     let states: Vec<&Value> =
         history["deploys"].as_array().unwrap().iter().map(|deploy| &deploy["state"]).collect();
     assert_eq!(states, [&json!("succeeded"), &json!("rolled-back"), &json!("succeeded")], "{history:#}");
-    if kubectl_is_there() {
+    if testkit::kubectl_is_there() {
         let live = stage.get("deployment/web").unwrap();
         assert_eq!(live["spec"]["template"]["spec"]["containers"][0]["image"], "registry.example.com/web:1");
         assert_eq!(stage.get("configmap/added"), None);

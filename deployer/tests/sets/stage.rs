@@ -102,14 +102,6 @@ impl Stage {
 }
 
 /// Whether somebody else can look: without kubectl the test says that it was not run.
-pub(crate) fn kubectl_is_there() -> bool {
-    let there = Command::new("kubectl").args(["version", "--client"]).output().is_ok();
-    if !there {
-        eprintln!("SKIPPED: kubectl is not installed");
-    }
-    there
-}
-
 /// The objects of a report with this result, without the namespace, sorted.
 pub(crate) fn with_result(report: &Value, result: &str) -> Vec<String> {
     let mut names: Vec<String> = report["objects"]

@@ -74,13 +74,7 @@ fn a_deploy_that_went_well_in_part_is_told_in_every_form() {
 #[test]
 fn json_is_the_report_and_holds_to_its_schema_and_ndjson_ends_with_it() {
     let stage = mixed();
-    let schema = testkit::workspace_root().join("crates/cli/schema/report.v1.json");
-    let schema: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(schema).unwrap()).unwrap();
-    let schema = jsonschema::validator_for(&schema).unwrap();
-    let valid = |value: &serde_json::Value| {
-        let errors: Vec<String> = schema.iter_errors(value).map(|error| error.to_string()).collect();
-        assert_eq!(errors, Vec::<String>::new(), "{value:#}");
-    };
+    let valid = |value: &serde_json::Value| testkit::assert_schema("crates/cli/schema/report.v1.json", value);
     valid(&stage.run(stage.deployer().args(["--dry-run", "--output", "json"])).json());
 
     let answer = stage.run(stage.deployer().args(["--output", "ndjson"]));

@@ -18,11 +18,7 @@ fn mine(stage: &Stage, status: &Value, cluster: &str) -> Vec<Value> {
 
 /// Fails unless `status` is what the published schema says.
 fn valid(status: &Value) {
-    let path = testkit::workspace_root().join("crates/cli/schema/status.v1.json");
-    let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let schema = jsonschema::validator_for(&schema).unwrap();
-    let errors: Vec<String> = schema.iter_errors(status).map(|error| error.to_string()).collect();
-    assert_eq!(errors, Vec::<String>::new(), "{status:#}");
+    testkit::assert_schema("crates/cli/schema/status.v1.json", status);
 }
 
 #[test]

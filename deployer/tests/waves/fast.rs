@@ -1,7 +1,6 @@
 //! A rollout of `--strategy fast-rollback`, in waves.
 
 use serde_json::json;
-use simcluster::{Action, Fault};
 
 use crate::{Fleet, deployment};
 
@@ -29,13 +28,7 @@ fn a_wave_that_breaks_leaves_traffic_where_it_was_and_a_resume_moves_the_rest() 
     run("d1", &[]).success();
 
     // On one cluster the Service cannot be written: it stays, and so does what comes after.
-    let refused = Action::Status { code: 403, retry_after: None, message: Some("not now".into()) };
-    let fault = Fault {
-        verbs: vec!["apply".into(), "patch".into()],
-        resources: vec!["services".into()],
-        ..Fault::every(refused)
-    };
-    fleet.simulation.set_faults("c01", vec![fault], 1);
+    fleet.refuse_writes("c01", &["services"]);
     fleet.manifest(&shop("web:2"));
     let broken = run("d2", &[]);
     assert_eq!(broken.exit_code, 4, "{broken}");
@@ -43,7 +36,7 @@ fn a_wave_that_breaks_leaves_traffic_where_it_was_and_a_resume_moves_the_rest() 
     assert_eq!(report["rollout"]["waves"][0]["state"], "passed", "the bake bears a reserve of 0: {report:#}");
     assert_eq!(report["rollout"]["stopped"]["wave"], "rest", "{report:#}");
 
-    fleet.simulation.set_faults("c01", Vec::new(), 1);
+    fleet.repair("c01");
     let resumed = run("d2", &["--resume"]);
     assert_eq!(resumed.exit_code, 0, "{resumed}");
     assert_eq!(resumed.json()["clusters"][0]["doneBefore"], json!(true));

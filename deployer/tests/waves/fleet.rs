@@ -12,11 +12,6 @@ waves:
 budget: 5%
 ";
 
-fn refuse() -> Vec<Fault> {
-    let refused = Action::Status { code: 403, retry_after: None, message: Some("no more of these".into()) };
-    vec![Fault { verbs: vec!["apply".into(), "patch".into()], ..Fault::every(refused) }]
-}
-
 fn states(report: &Value, state: &str) -> Vec<String> {
     let clusters = report["clusters"].as_array().unwrap().iter();
     clusters
@@ -33,7 +28,7 @@ fn seven_bad_clusters_of_a_hundred_break_a_budget_of_5_percent_and_a_resume_ends
     fleet.run(&["--no-waves", "--sha", "aaa"]).success();
     let bad = ["c10", "c20", "c30", "c40", "c50", "c60", "c70"];
     for name in bad {
-        fleet.simulation.set_faults(name, refuse(), 1);
+        fleet.refuse_writes(name, &[]);
     }
 
     fleet.manifest(&config_map("2"));
@@ -57,7 +52,7 @@ fn seven_bad_clusters_of_a_hundred_break_a_budget_of_5_percent_and_a_resume_ends
 
     // The repair. What was done is not even asked again.
     for name in bad {
-        fleet.simulation.set_faults(name, Vec::new(), 1);
+        fleet.repair(name);
     }
     let before: Vec<u64> = ["c00", "c02", "c11"].iter().map(|name| fleet.requests(name)).collect();
     let resumed = fleet.run(&[&args[..], &["--resume"]].concat());
@@ -88,7 +83,7 @@ fn a_stopped_rollout_says_what_is_on_which_version_and_how_to_go_on() {
     fleet.run(&["--sha", "aaaaaaa"]).success();
     fleet.manifest(&web("registry.example.com/web:2"));
     fleet.sandbox.write("waves.yaml", "waves: [{name: first, clusters: [c00]}, {name: second, clusters: ['c0[1-3]'], concurrency: 1}, {name: last, rest: true}]\n");
-    fleet.simulation.set_faults("c02", refuse(), 1);
+    fleet.refuse_writes("c02", &[]);
     let answer = fleet.run(&["--waves", "waves.yaml", "--sha", "bbbbbbb"]);
     assert_eq!(answer.exit_code, 4, "{answer}");
     let expected = "\
@@ -128,8 +123,8 @@ fn clusters_out_of_reach_are_set_aside_and_taken_up_again() {
     assert!(table.stdout.contains("quarantined"), "{table}");
     assert!(table.stdout.contains("0 failed and 2 unreachable clusters are taken up again"), "{table}");
 
-    fleet.simulation.set_faults("c01", Vec::new(), 1);
-    fleet.simulation.set_faults("c03", Vec::new(), 1);
+    fleet.repair("c01");
+    fleet.repair("c03");
     let resumed = fleet.run(&[&args[..], &["--resume"]].concat());
     assert_eq!(resumed.exit_code, 0, "{resumed}");
     assert!(resumed.json()["clusters"].as_array().unwrap().iter().all(|cluster| cluster["state"] == "done"));

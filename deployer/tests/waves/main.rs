@@ -15,7 +15,7 @@ mod three;
 use std::path::Path;
 use std::time::Duration;
 
-use simcluster::{Options, Ports, Simulation, Timing};
+use simcluster::{Action, Fault, Options, Ports, Simulation, Timing};
 use testkit::{Answer, Call, Sandbox, program};
 
 /// Simulated clusters of one process, whose faults a test scripts.
@@ -64,6 +64,38 @@ impl Fleet {
 
     fn run(&self, args: &[&str]) -> Answer {
         self.sandbox.run(self.deployer().args(args))
+    }
+
+    /// A cluster takes no writes any more: of none of the resources if there are any, else of nothing.
+    fn refuse_writes(&self, name: &str, resources: &[&str]) {
+        let refused =
+            Action::Status { code: 403, retry_after: None, message: Some("no more of these".into()) };
+        let fault = Fault {
+            verbs: vec!["apply".into(), "patch".into()],
+            resources: resources.iter().map(|resource| (*resource).to_owned()).collect(),
+            ..Fault::every(refused)
+        };
+        self.simulation.set_faults(name, vec![fault], 1);
+    }
+
+    /// It takes them again.
+    fn repair(&self, name: &str) {
+        self.simulation.set_faults(name, Vec::new(), 1);
+    }
+
+    /// Commits of a new repository `clone`, each after the other.
+    fn commits<const N: usize>(&self) -> [String; N] {
+        std::fs::create_dir(self.sandbox.join("clone")).unwrap();
+        let git = |args: &[&str]| {
+            let output = self.sandbox.command("git").args(["-C", "clone"]).args(args).output().unwrap();
+            assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        };
+        git(&["init", "-q", "-b", "main"]);
+        std::array::from_fn(|number| {
+            git(&["commit", "-q", "--allow-empty", "-m", &number.to_string()]);
+            git(&["rev-parse", "HEAD"])
+        })
     }
 
     /// Requests that a cluster has answered.

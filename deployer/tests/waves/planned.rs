@@ -28,10 +28,7 @@ failure budget of the fleet: 25%
     let json = fleet.run(&["--waves", "waves.yaml", "--dry-run", "--output", "json"]).json();
     assert_eq!(json["rollout"]["waves"][1]["clusters"], json!(["c01", "c02", "c03"]));
     assert_eq!(json["clusters"][3]["wave"], "rest");
-    let schema = include_str!("../../../crates/cli/schema/report.v1.json");
-    let schema = jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap();
-    let errors: Vec<String> = schema.iter_errors(&json).map(|error| error.to_string()).collect();
-    assert_eq!(errors, Vec::<String>::new());
+    testkit::assert_schema("crates/cli/schema/report.v1.json", &json);
 }
 
 #[test]

@@ -47,19 +47,6 @@ fn succeeds(output: &Output) {
     assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
 }
 
-fn break_one(fleet: &Fleet) {
-    let refused = simcluster::Action::Status { code: 403, retry_after: None, message: None };
-    let fault = simcluster::Fault {
-        verbs: vec!["apply".into(), "patch".into()],
-        ..simcluster::Fault::every(refused)
-    };
-    fleet.simulation.set_faults("c02", vec![fault], 1);
-}
-
-fn repair(fleet: &Fleet) {
-    fleet.simulation.set_faults("c02", Vec::new(), 1);
-}
-
 fn is_complete(fleet: &Fleet, journal: &str) {
     assert!(fleet.sandbox.read(journal).ends_with("{\"entry\":\"complete\"}\n"));
 }
@@ -83,10 +70,10 @@ fn the_plain_shell() {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(path, mode).unwrap();
     }
-    break_one(&fleet);
+    fleet.refuse_writes("c02", &[]);
     let output = shell(&fleet, &recipes[0], &commit);
     assert_eq!(output.status.code(), Some(4), "nobody has repaired it: {output:?}");
-    repair(&fleet);
+    fleet.repair("c02");
     let resume = format!(
         "{}deployer --sha abc --resume",
         "export CONFIGS=kubeconfigs MANIFESTS_DIR=generated KIT_WAVES=waves.yaml; "
@@ -132,10 +119,10 @@ fn github_actions() {
     env.insert("GITHUB_ACTIONS".to_owned(), "true".to_owned());
     let names: Vec<&str> = jobs.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["canary", "rest"]);
-    break_one(&fleet);
+    fleet.refuse_writes("c02", &[]);
     succeeds(&shell(&fleet, &jobs[0].1[0], &env));
     assert_eq!(shell(&fleet, &jobs[1].1[0], &env).status.code(), Some(4));
-    repair(&fleet);
+    fleet.repair("c02");
     succeeds(&shell(&fleet, &jobs[1].1[0], &env));
     is_complete(&fleet, "rollout/journal");
 
@@ -161,10 +148,10 @@ fn gitlab_ci() {
     let mut env = variables(&pipeline["variables"]);
     env.insert("CI_COMMIT_SHA".to_owned(), "abc".to_owned());
     env.insert("GITLAB_CI".to_owned(), "true".to_owned());
-    break_one(&fleet);
+    fleet.refuse_writes("c02", &[]);
     succeeds(&shell(&fleet, &script(&pipeline["canary"]), &env));
     assert_eq!(shell(&fleet, &script(&pipeline["rest"]), &env).status.code(), Some(4));
-    repair(&fleet);
+    fleet.repair("c02");
     succeeds(&shell(&fleet, &script(&pipeline["rest"]), &env));
     is_complete(&fleet, "rollout/journal");
 
@@ -200,10 +187,10 @@ fn a_jenkinsfile() {
     let (mut env, calls) = jenkins(&recipes[0]);
     env.insert("GIT_COMMIT".to_owned(), "abc".to_owned());
     assert_eq!(calls.len(), 2);
-    break_one(&fleet);
+    fleet.refuse_writes("c02", &[]);
     succeeds(&shell(&fleet, &calls[0], &env));
     assert_eq!(shell(&fleet, &calls[1], &env).status.code(), Some(4));
-    repair(&fleet);
+    fleet.repair("c02");
     succeeds(&shell(&fleet, &calls[1], &env));
     is_complete(&fleet, "kit-rollout.journal");
 

@@ -11,23 +11,6 @@ waves:
 - {name: three, rest: true}
 ";
 
-fn git(fleet: &Fleet, args: &[&str]) -> String {
-    let output = fleet.sandbox.command("git").args(["-C", "clone"]).args(args).output().unwrap();
-    assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-/// Four commits, each after the other.
-fn commits(fleet: &Fleet) -> Vec<String> {
-    std::fs::create_dir(fleet.sandbox.join("clone")).unwrap();
-    git(fleet, &["init", "-q", "-b", "main"]);
-    let commit = |number: usize| {
-        git(fleet, &["commit", "-q", "--allow-empty", "-m", &number.to_string()]);
-        git(fleet, &["rev-parse", "HEAD"])
-    };
-    (0..4).map(commit).collect()
-}
-
 /// ConfigMap `conf` with a value, and others with none.
 fn manifests(fleet: &Fleet, value: &str, others: &[&str]) {
     let more = others.iter().map(|name| format!("---\n{}", config_map("0").replace("conf", name)));
@@ -52,7 +35,7 @@ fn ends(report: &Value) -> Vec<String> {
 #[test]
 fn each_wave_prunes_and_a_cluster_with_a_newer_commit_counts_as_failed() {
     let fleet = Fleet::numbered(6);
-    let commits = commits(&fleet);
+    let commits: [String; 4] = fleet.commits();
     fleet.sandbox.write("waves.yaml", WAVES);
     let set = |sha: &str, flags: &[&str]| {
         let call =

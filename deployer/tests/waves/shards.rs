@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use simcluster::{Action, Fault};
 
 use crate::{Fleet, config_map};
 
@@ -11,12 +10,7 @@ use crate::{Fleet, config_map};
 fn the_jobs_of_a_matrix_do_every_cluster_once_and_their_reports_become_one() {
     let fleet = Fleet::numbered(12);
     fleet.manifest(&config_map("1"));
-    let refused = Action::Status { code: 403, retry_after: None, message: None };
-    fleet.simulation.set_faults(
-        "c05",
-        vec![Fault { verbs: vec!["apply".into(), "patch".into()], ..Fault::every(refused) }],
-        1,
-    );
+    fleet.refuse_writes("c05", &[]);
     let mut seen = BTreeSet::new();
     for shard in 1..=3 {
         let report = format!("reports/{shard}.json");
@@ -54,9 +48,7 @@ fn the_jobs_of_a_matrix_do_every_cluster_once_and_their_reports_become_one() {
         "json",
     ]));
     assert_eq!(json.stdout, fleet.sandbox.read("all.json"));
-    let schema = include_str!("../../../crates/cli/schema/report.v1.json");
-    let schema = jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap();
-    assert!(schema.is_valid(&json.json()));
+    testkit::assert_schema("crates/cli/schema/report.v1.json", &json.json());
 }
 
 #[test]
@@ -138,17 +130,7 @@ fn no_shard_runs_ahead_of_the_waves_of_the_rendered_clusters() {
 #[test]
 fn guards_and_prune_budgets_hold_in_every_shard() {
     let fleet = Fleet::numbered(4);
-    let git = |args: &[&str]| {
-        let output = fleet.sandbox.command("git").args(args).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    };
-    git(&["init", "-q", "clone"]);
-    let commit = |message: &str| {
-        git(&["-C", "clone", "commit", "-q", "--allow-empty", "-m", message]);
-        git(&["-C", "clone", "rev-parse", "HEAD"])
-    };
-    let (older, newer) = (commit("older"), commit("newer"));
+    let [older, newer] = fleet.commits();
     let shards = |sha: &str, flags: &[&str]| {
         let run = |shard: u32| {
             let shard = format!("{shard}/2");
