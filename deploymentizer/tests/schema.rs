@@ -192,6 +192,16 @@ fn the_schema_of_clusters_refuses_nothing_that_renders_without_a_word() {
 }
 
 #[test]
+fn what_is_of_a_container_says_nothing_of_a_resource_that_names_its_containers() {
+    let schema = schema("base");
+    let resource = |text: &str| json!({"kind": "ClusterNamespace", "resources": {"web": json_of(text)}});
+    let named = resource("{file: web.j2, primary: 0, containers: {web: {primary: true}}}");
+    assert!(schema.is_valid(&named), "{named} {:?}", schema.validate(&named));
+    assert!(!schema.is_valid(&resource("{file: web.j2, primary: 0}")));
+    assert!(!schema.is_valid(&resource("{file: web.j2, containers: {web: {primary: 0}}}")));
+}
+
+#[test]
 fn the_schema_of_variables_refuses_nothing_that_renders_without_a_word() {
     no_false_alarm("var", "base-var.yaml", &["kind", "metadata", "env", "deployment"], 60);
     no_false_alarm("var", "type/production-var.yaml", &["kind", "metadata", "env", "deployment"], 60);
