@@ -2,6 +2,7 @@
 
 mod annotations;
 mod changes;
+mod pair;
 mod show;
 
 use std::collections::BTreeSet;
@@ -10,10 +11,11 @@ use std::sync::Arc;
 
 use cli::ci::Platform;
 use cli::{Exit, Failure, Printer};
+use rayon::prelude::*;
 use render::compare::{Group, Groups, Side, causes};
 use render::external::Environment;
 use render::files::{DiskFiles, Files};
-use render::plan::{Rendered, Renderer};
+use render::plan::Renderer;
 use render::problem::{Problem, deduplicate};
 use render::source::{Cluster, Selection};
 
@@ -23,6 +25,7 @@ use crate::problems::{invalid, shown};
 use crate::run::load_from;
 
 use changes::Changes;
+use pair::{Is, Pair};
 
 /// What changed, ready to be shown.
 struct Outcome {
@@ -30,8 +33,10 @@ struct Outcome {
     /// Clusters that change, and those that do not.
     changed: usize,
     unchanged: usize,
-    /// Clusters that were rendered; the others cannot have changed.
+    /// Clusters of which something was rendered; the others cannot have changed.
     rendered: usize,
+    /// Resources that were rendered, each in each cluster counted.
+    resources: usize,
     added: Vec<String>,
     removed: Vec<String>,
 }
@@ -57,10 +62,11 @@ pub(crate) fn diff(
     let summary = environment.get("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()).map(PathBuf::from);
     let (new, _) = of_side("new", load_from(args, environment, new))?;
     let (outcome, problems) = compare(&old, &new, &selection);
-    let skipped =
-        outcome.changed + outcome.unchanged - outcome.rendered.min(outcome.changed + outcome.unchanged);
-    if args.debug && skipped > 0 {
+    if args.debug {
+        let Outcome { changed, unchanged, rendered, resources, .. } = &outcome;
+        let skipped = (changed + unchanged).saturating_sub(*rendered);
         printer.say(&format!("{skipped} clusters are made from nothing that changed, and were not rendered"));
+        printer.say(&format!("{resources} resources of the other {rendered} clusters were rendered"));
     }
     show::show(&outcome, revisions, args.output, printer);
     let mut problems: Vec<cli::Problem> = deduplicate(problems).iter().map(shown).collect();
@@ -106,75 +112,64 @@ fn compare(old: &Renderer, new: &Renderer, selection: &Selection) -> (Outcome, V
     // A filter may match on one side only.
     let matches_nothing = old_clusters.is_empty() && new_clusters.is_empty();
     problems.retain(|problem| problem.place.is_some() || matches_nothing);
-    let changes = Changes::between((old, &old_clusters), (new, &new_clusters));
     let names: BTreeSet<&str> =
         old_clusters.iter().chain(&new_clusters).map(|cluster| &*cluster.name).collect();
     let names: Vec<&str> = names.into_iter().collect();
-    let touched: Vec<&str> = names.iter().copied().filter(|name| changes.touch(name)).collect();
+    let pairs: Vec<Result<Pair, Vec<Problem>>> = names
+        .par_iter()
+        .map(|name| Pair::of((old, find(&old_clusters, name)), (new, find(&new_clusters, name))))
+        .collect();
     let mut outcome = Outcome {
         groups: Vec::new(),
         changed: 0,
-        unchanged: names.len() - touched.len(),
-        rendered: touched.len(),
+        unchanged: 0,
+        rendered: 0,
+        resources: 0,
         added: Vec::new(),
         removed: Vec::new(),
     };
-    let pairs = {
-        use rayon::prelude::*;
-        let one = |name: &&str| (render(old, &old_clusters, name), render(new, &new_clusters, name));
-        touched.par_iter().map(one).collect::<Vec<_>>()
-    };
     let mut groups = Groups::default();
-    let none = || Rendered {
-        cluster: "".into(),
-        placement: manifest::index::Placement::default(),
-        files: Vec::new(),
-        warnings: Vec::new(),
-        failed: BTreeSet::new(),
-    };
-    for (name, pair) in touched.into_iter().zip(pairs) {
-        match pair {
-            (Ok(before), Ok(after)) => {
-                match (&before, &after) {
-                    (None, Some(_)) => outcome.added.push(name.to_owned()),
-                    (Some(_), None) => outcome.removed.push(name.to_owned()),
-                    (Some(_), Some(_)) | (None, None) => {}
-                }
-                let (before, after) = (before.unwrap_or_else(none), after.unwrap_or_else(none));
-                match groups.add(name, &before.files, &after.files) {
-                    true => outcome.changed += 1,
-                    false => outcome.unchanged += 1,
-                }
+    for (name, pair) in names.into_iter().zip(pairs) {
+        let pair = match pair {
+            Ok(pair) => pair,
+            Err(more) => {
+                outcome.rendered += 1;
+                problems.extend(more);
+                continue;
             }
-            (before, after) => {
-                problems.extend(in_state("old", before.err().unwrap_or_default()));
-                problems.extend(in_state("new", after.err().unwrap_or_default()));
-            }
+        };
+        outcome.rendered += usize::from(pair.resources > 0);
+        outcome.resources += pair.resources;
+        match pair.is_in {
+            Is::New => outcome.added.push(name.to_owned()),
+            Is::Gone => outcome.removed.push(name.to_owned()),
+            Is::InBoth => {}
+        }
+        match groups.add(name, &pair.before, &pair.after) {
+            true => outcome.changed += 1,
+            false => outcome.unchanged += 1,
         }
     }
     outcome.groups = groups.finish();
+    if outcome.groups.is_empty() {
+        return (outcome, problems);
+    }
+    let changes = Changes::between((old, &old_clusters), (new, &new_clusters));
     let old_side = Side { renderer: old, clusters: &old_clusters, lines: &changes.gone };
     let new_side = Side { renderer: new, clusters: &new_clusters, lines: &changes.fresh };
-    {
-        use rayon::prelude::*;
-        outcome.groups.par_iter_mut().for_each(|group| {
-            let place = group.places[0].clone();
-            let mut found = causes(&new_side, &place, &group.hunk.fresh);
-            if found.is_empty() {
-                found = causes(&old_side, &place, &group.hunk.gone);
-            }
-            group.causes = found;
-        });
-    }
+    outcome.groups.par_iter_mut().for_each(|group| {
+        let place = group.places[0].clone();
+        let mut found = causes(&new_side, &place, &group.hunk.fresh);
+        if found.is_empty() {
+            found = causes(&old_side, &place, &group.hunk.gone);
+        }
+        group.causes = found;
+    });
     (outcome, problems)
 }
 
-/// A cluster's files; none if this state does not have it.
-fn render(renderer: &Renderer, clusters: &[Cluster], name: &str) -> Result<Option<Rendered>, Vec<Problem>> {
-    match clusters.binary_search_by(|cluster| (*cluster.name).cmp(name)) {
-        Ok(at) => renderer.render(&clusters[at]).map(Some),
-        Err(_) => Ok(None),
-    }
+fn find<'a>(clusters: &'a [Cluster], name: &str) -> Option<&'a Cluster> {
+    clusters.binary_search_by(|cluster| (*cluster.name).cmp(name)).ok().map(|at| &clusters[at])
 }
 
 fn in_state(side: &str, problems: Vec<Problem>) -> Vec<Problem> {

@@ -15,6 +15,7 @@ mod run;
 mod schema;
 mod validation;
 mod watch;
+mod write;
 
 use std::process::ExitCode;
 

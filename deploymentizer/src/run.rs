@@ -5,8 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cli::{Exit, Failure, Printer};
-use manifest::ClusterName;
-use manifest::tree::{self, FolderPlan, NewFile, Policy, Tree};
 use render::external::Environment;
 use render::files::{DiskFiles, Files};
 use render::plan::{Options, Rendered, Renderer};
@@ -16,8 +14,9 @@ use render::view::Flags;
 
 use crate::args::Args;
 use crate::problems::invalid;
-use crate::report::{ClusterReport, Report, Status};
+use crate::report::{Report, Status};
 use crate::validation::Validation;
+use crate::write::{Part, failed_report, may_clean, remove_gone, write};
 
 /// Renders what the command line asks for.
 pub(crate) fn run(args: &Args, environment: Environment, printer: &Printer) -> Result<Exit, Failure> {
@@ -28,7 +27,8 @@ pub(crate) fn run(args: &Args, environment: Environment, printer: &Printer) -> R
     let mut report = if args.stdout {
         print_stream(&renderer, &clusters, problems, validation, printer)
     } else {
-        let mut report = write(&renderer, &clusters, problems, validation, args)?;
+        let all = |cluster: &Cluster| render(&renderer, cluster, validation).map(Part::all);
+        let mut report = write(&renderer, &clusters, problems, args, all)?;
         // Which clusters are gone is only known when all were looked at and every file told its cluster's name.
         if may_clean(&renderer, &selection, &report, args) {
             remove_gone(&renderer, &clusters, args, &mut report)?;
@@ -127,60 +127,22 @@ pub(crate) fn select(
     Ok((clusters, problems))
 }
 
-/// Renders, checks and writes each cluster on its own, several at a time; what is rendered is dropped once it is
-/// written, so that memory grows with what is in flight.
-pub(crate) fn write(
-    renderer: &Renderer,
-    clusters: &[Cluster],
-    problems: Vec<Problem>,
-    validation: Option<&Validation>,
-    args: &Args,
-) -> Result<Report, Failure> {
-    let unreadable = problems.len();
-    let tree = opened(renderer, args)?;
-    let policy = Policy { clean: args.clean, adopt: args.adopt };
-    let outcomes = renderer.in_parallel(clusters, |cluster| {
-        let rendered = render(renderer, cluster, validation)?;
-        let plan =
-            plan(renderer, &rendered, policy).map_err(|problem| vec![problem.in_cluster(&cluster.name)])?;
-        if let Some(tree) = &tree {
-            tree.apply(&plan).map_err(|error| vec![tree_problem(&error).in_cluster(&cluster.name)])?;
-        }
-        let status = if plan.is_empty() { Status::Unchanged } else { Status::Changed };
-        let report = report(&plan, status);
-        drop(plan);
-        Ok::<_, Vec<Problem>>((report, rendered.warnings))
-    });
-    let mut report = Report {
-        saved: args.save,
-        clusters: Vec::new(),
-        problems,
-        warnings: Vec::new(),
-        unnamed_failures: unreadable,
-        validation: None,
-    };
-    for (cluster, outcome) in clusters.iter().zip(outcomes) {
-        match outcome {
-            Ok((outcome, warnings)) => {
-                report.clusters.push(outcome);
-                report.warnings.extend(warnings);
-            }
-            Err(problems) => {
-                report.clusters.push(failed_report(&cluster.name));
-                report.problems.extend(problems);
-            }
-        }
-    }
-    Ok(report)
-}
-
 /// A cluster's files, and with `validation` only if every object in them is valid.
 fn render(
     renderer: &Renderer,
     cluster: &Cluster,
     validation: Option<&Validation>,
 ) -> Result<Rendered, Vec<Problem>> {
-    let rendered = renderer.render(cluster)?;
+    checked(renderer, cluster, renderer.render(cluster)?, validation)
+}
+
+/// The files, if every object in them is valid or nobody asks.
+pub(crate) fn checked(
+    renderer: &Renderer,
+    cluster: &Cluster,
+    rendered: Rendered,
+    validation: Option<&Validation>,
+) -> Result<Rendered, Vec<Problem>> {
     if let Some(validation) = validation {
         validation.check(renderer, cluster, &rendered)?;
     }
@@ -195,118 +157,6 @@ fn write_junit(path: &Path, report: &Report, validation: Option<&Validation>) ->
         let problem = cli::Problem::new(format!("cannot write the JUnit report: `{}`", path.display()));
         Failure::failed(cli::Problem { causes: vec![error.to_string()], ..problem })
     })
-}
-
-fn plan<'a>(renderer: &Renderer, rendered: &'a Rendered, policy: Policy) -> Result<FolderPlan<'a>, Problem> {
-    let files = rendered.files.iter().map(|file| NewFile {
-        name: &file.name,
-        bytes: file.text.as_bytes(),
-        mode: file.mode,
-        resource: &file.resource,
-        source: &file.rooted_source,
-        secret_lines: &file.secret_lines,
-        lines: &file.lines,
-        digest: &file.digest,
-    });
-    let cluster: ClusterName =
-        rendered.cluster.parse().expect("a cluster is only loaded with a name that is one");
-    let considered = |resource: &str| renderer.selects(resource) && !rendered.failed.contains(resource);
-    let placement = rendered.placement.clone();
-    tree::plan(
-        &renderer.repository().folders.output,
-        &cluster,
-        placement,
-        files.collect(),
-        &considered,
-        policy,
-    )
-    .map_err(|error| tree_problem(&error))
-}
-
-fn tree_problem(error: &tree::TreeError) -> Problem {
-    let mut problem = Problem::new(error.to_string());
-    let mut next = std::error::Error::source(error);
-    while let Some(source) = next {
-        problem = problem.cause(source.to_string());
-        next = source.source();
-    }
-    match error {
-        tree::TreeError::Foreign { .. } => problem
-            .hint("if they came from kit or from hand, and may be replaced, run once with `--adopt`; else move them away"),
-        tree::TreeError::Index(_) => problem.hint("restore the file, or remove it and run once with `--adopt`"),
-        tree::TreeError::Io { .. } | tree::TreeError::NotAFolder { .. } | tree::TreeError::Locked { .. } => problem,
-    }
-}
-
-fn report(plan: &FolderPlan<'_>, status: Status) -> ClusterReport {
-    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    ClusterReport {
-        name: plan.cluster.to_string(),
-        status,
-        written: owned(&plan.written),
-        unchanged: owned(&plan.unchanged),
-        removed: plan.removed.clone(),
-        kept: plan.kept.clone(),
-    }
-}
-
-fn failed_report(name: &str) -> ClusterReport {
-    let none = Vec::new;
-    let (written, unchanged, removed, kept) = (none(), none(), none(), none());
-    ClusterReport { name: name.to_owned(), status: Status::Failed, written, unchanged, removed, kept }
-}
-
-/// The output folder, if anything is to be saved.
-fn opened(renderer: &Renderer, args: &Args) -> Result<Option<Tree>, Failure> {
-    let open = || Tree::open(&renderer.repository().folders.output);
-    let failed = |error: tree::TreeError| Failure::failed(cli::Problem::from_error(&error));
-    args.save.then(open).transpose().map_err(failed)
-}
-
-/// Whether folders of clusters that the repository has no more may go.
-pub(crate) fn may_clean(renderer: &Renderer, selection: &Selection, report: &Report, args: &Args) -> bool {
-    args.clean && selection.is_all() && !renderer.is_filtered() && report.unnamed_failures == 0
-}
-
-/// Removes what earlier runs wrote for clusters that the repository has no more.
-pub(crate) fn remove_gone(
-    renderer: &Renderer,
-    clusters: &[Cluster],
-    args: &Args,
-    report: &mut Report,
-) -> Result<(), Failure> {
-    let root = &renderer.repository().folders.output;
-    let indexed = match tree::indexed(root) {
-        Ok(indexed) => indexed,
-        Err(error) => {
-            report.problems.push(tree_problem(&error));
-            return Ok(());
-        }
-    };
-    let known: BTreeSet<&str> = clusters.iter().map(|cluster| &*cluster.name).collect();
-    if indexed.iter().all(|index| known.contains(index.cluster.as_str())) {
-        return Ok(());
-    }
-    let tree = opened(renderer, args)?;
-    for index in indexed.iter().filter(|index| !known.contains(index.cluster.as_str())) {
-        let done = tree::plan_removal(root, &index.cluster).and_then(|plan| {
-            if let Some(tree) = &tree {
-                tree.apply(&plan)?;
-            }
-            Ok(plan)
-        });
-        match done {
-            Ok(plan) if plan.is_empty() => {}
-            Ok(plan) => report.clusters.push(self::report(&plan, Status::Removed)),
-            Err(error) => {
-                let name: Arc<str> = index.cluster.as_str().into();
-                report.problems.push(tree_problem(&error).in_cluster(&name));
-                report.clusters.push(failed_report(&name));
-            }
-        }
-    }
-    report.clusters.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(())
 }
 
 /// How many clusters `--stdout` renders ahead of what it prints.

@@ -1,14 +1,15 @@
 //! `--watch`: renders what a saved file reaches, each time one is saved.
 
+mod known;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cli::{Exit, Failure, Format, Printer};
-use manifest::yaml::Schema;
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
-use render::depends::Dependencies;
 use render::external::Environment;
 use render::files::{resolve, shown as path_shown};
 use render::plan::Renderer;
@@ -19,25 +20,16 @@ use crate::args::Args;
 use crate::counted::counted;
 use crate::problems::{invalid, shown};
 use crate::report::{Report, Status};
-use crate::run::{load, may_clean, remove_gone, select, validation, write};
+use crate::run::{load, select, validation};
 use crate::validation::Validation;
+use crate::write::{may_clean, remove_gone, write};
+
+use known::{Known, Resources};
 
 /// A save is several events; it is over when none came for so long.
 const QUIET: Duration = Duration::from_millis(4);
 /// But no longer than this after the first one.
 const PATIENCE: Duration = Duration::from_millis(100);
-
-/// What is known from the renderings before.
-#[derive(Default)]
-struct Known {
-    /// What each cluster is made from, if its last rendering succeeded.
-    clusters: BTreeMap<String, Dependencies>,
-    schema: Option<Schema>,
-    /// Where we write.
-    output: Option<PathBuf>,
-    /// Files that were saved while the repository could not be read.
-    pending: BTreeSet<PathBuf>,
-}
 
 /// Renders, and again for each saved file, until it is stopped. What is wrong is said, and the next save looked at.
 ///
@@ -62,7 +54,7 @@ pub(crate) fn watch(args: &Args, environment: Environment, printer: &Printer) ->
     let (mut saved, mut start): (Option<BTreeSet<PathBuf>>, Instant) = (None, Instant::now());
     loop {
         match cycle(args, &environment, validation.as_ref(), &here, saved.as_ref(), &mut known) {
-            Ok(Some(done)) => {
+            Ok(Some((done, news))) => {
                 // A folder that was made anew is another one to the system.
                 let folders = folders(&done.renderer.repository().folders, &here);
                 let is_new = |(folder, _): &(PathBuf, RecursiveMode)| {
@@ -74,7 +66,9 @@ pub(crate) fn watch(args: &Args, environment: Environment, printer: &Printer) ->
                 for (folder, mode) in folders {
                     watch_folder(&mut watcher, &folder, mode, &mut watched)?;
                 }
-                tell(done, start, args, printer);
+                tell(news, &done, start, args, printer);
+                // Nobody waits for this.
+                known.learn(done, &here);
             }
             Ok(None) => {}
             // The first time it is the command line that may be wrong; later it is a file that somebody is writing.
@@ -101,11 +95,21 @@ pub(crate) fn watch(args: &Args, environment: Environment, printer: &Printer) ->
 
 /// What one turn did.
 struct Done {
-    saved: Vec<String>,
     renderer: Renderer,
+    /// The clusters that what was saved can reach.
+    touched: Vec<Cluster>,
+    /// All of them.
+    clusters: Vec<Cluster>,
+    /// What is known of the clusters that were rendered.
+    learned: BTreeMap<String, Resources>,
+}
+
+/// What there is to tell of it.
+struct News {
+    saved: Vec<String>,
     report: Report,
-    rendered: usize,
-    clusters: usize,
+    /// How many resources were rendered, each in each cluster counted.
+    resources: usize,
 }
 
 /// The folders that a repository is read from.
@@ -133,7 +137,7 @@ fn cycle(
     here: &Path,
     saved: Option<&BTreeSet<PathBuf>>,
     known: &mut Known,
-) -> Result<Option<Done>, Failure> {
+) -> Result<Option<(Done, News)>, Failure> {
     // Our own writing is not a save.
     let ours = |path: &PathBuf| known.output.as_ref().is_some_and(|output| path.starts_with(output));
     let saved: Option<BTreeSet<PathBuf>> =
@@ -156,52 +160,26 @@ fn cycle(
         known.pending.clear();
         return Ok(None);
     }
-    let mut report = write(&renderer, &touched, problems, validation, args)?;
+    let learned: Mutex<(usize, BTreeMap<String, Resources>)> = Mutex::default();
+    let mut report = write(&renderer, &touched, problems, args, |cluster| {
+        let turned = known.render(&renderer, cluster, validation)?;
+        let mut learned = learned.lock().unwrap_or_else(PoisonError::into_inner);
+        learned.0 += turned.count;
+        learned.1.insert(cluster.name.to_string(), turned.resources);
+        Ok(turned.part)
+    })?;
     report.validation = validation.map(Validation::summary);
     if (gone || everything) && may_clean(&renderer, &selection, &report, args) {
         remove_gone(&renderer, &clusters, args, &mut report)?;
     }
-    known.learn(&renderer, here, &touched, &report, &clusters);
-    let (rendered, clusters) = (touched.len(), clusters.len());
+    known.pending.clear();
+    let (resources, mut learned) = learned.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for cluster in report.clusters.iter().filter(|cluster| cluster.status == Status::Failed) {
+        learned.remove(&cluster.name);
+    }
     let name = |path: PathBuf| path_shown(path.strip_prefix(here).unwrap_or(&path));
     let saved = saved.into_iter().flatten().map(name).collect();
-    Ok(Some(Done { saved, renderer, report, rendered, clusters }))
-}
-
-impl Known {
-    /// Whether one of the files that a cluster is made from was saved, or a folder that holds one.
-    fn touched(&self, cluster: &str, saved: Option<&BTreeSet<PathBuf>>) -> bool {
-        let (Some(dependencies), Some(saved)) = (self.clusters.get(cluster), saved) else { return true };
-        !dependencies.are_all
-            || saved.iter().any(|path| {
-                dependencies.files.range(path.clone()..).next().is_some_and(|file| file.starts_with(path))
-            })
-    }
-
-    fn learn(
-        &mut self,
-        renderer: &Renderer,
-        here: &Path,
-        touched: &[Cluster],
-        report: &Report,
-        all: &[Cluster],
-    ) {
-        self.pending.clear();
-        self.schema = Some(renderer.repository().schema);
-        let found = renderer.in_parallel(touched, |cluster| {
-            let found = renderer.dependencies(cluster);
-            let files = found.files.iter().map(|file| absolute(here, file)).collect();
-            Dependencies { files, ..found }
-        });
-        for (cluster, found) in touched.iter().zip(found) {
-            let status = report.clusters.iter().find(|outcome| *outcome.name == *cluster.name);
-            match status.is_some_and(|outcome| outcome.status != Status::Failed) {
-                true => drop(self.clusters.insert(cluster.name.to_string(), found)),
-                false => drop(self.clusters.remove(&*cluster.name)),
-            }
-        }
-        self.clusters.retain(|name, _| all.iter().any(|cluster| *cluster.name == **name));
-    }
+    Ok(Some((Done { renderer, touched, clusters, learned }, News { saved, report, resources })))
 }
 
 /// The template of services is looked for by its name.
@@ -211,8 +189,9 @@ fn changes_services(saved: &BTreeSet<PathBuf>) -> bool {
     })
 }
 
-fn tell(done: Done, start: Instant, args: &Args, printer: &Printer) {
-    let Done { saved: names, renderer, report, rendered, clusters } = done;
+fn tell(news: News, done: &Done, start: Instant, args: &Args, printer: &Printer) {
+    let News { saved: names, report, resources } = news;
+    let Done { renderer, touched, clusters, learned: _ } = done;
     let millis = start.elapsed().as_millis();
     if printer.format() == Format::Text {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -222,7 +201,10 @@ fn tell(done: Done, start: Instant, args: &Args, printer: &Printer) {
             format!("saved {}", counted(&names, "file"))
         };
         report.print(printer, Exit::Done, &renderer.repository().lints(), args.debug);
-        printer.say(&format!("{what}: reaches {rendered} of {clusters} clusters, {millis} ms; watching"));
+        let (touched, clusters) = (touched.len(), clusters.len());
+        printer.say(&format!(
+            "{what}: reaches {resources} resources in {touched} of {clusters} clusters, {millis} ms; watching"
+        ));
         return;
     }
     let problems: Vec<cli::Problem> = deduplicate(report.problems).iter().map(shown).collect();
@@ -231,7 +213,8 @@ fn tell(done: Done, start: Instant, args: &Args, printer: &Printer) {
     let line = serde_json::json!({
         "version": 1,
         "saved": names,
-        "rendered": rendered,
+        "rendered": touched.len(),
+        "resources": resources,
         "milliseconds": u64::try_from(millis).unwrap_or(u64::MAX),
         "clusters": report.clusters,
         "errors": problems,

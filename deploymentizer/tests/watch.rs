@@ -145,6 +145,48 @@ fn clusters_come_and_go() {
 }
 
 #[test]
+fn a_save_renders_only_the_resources_that_it_reaches() {
+    let repository = Repository::new();
+    let notes = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ name }}}\ndata: {level: {{ level }}}\n";
+    repository.write("resources/notes.yaml.j2", notes);
+    repository.append("base-cluster.yaml", "  notes: {file: notes.yaml.j2}\n");
+    let watching = Watching::start(&repository, &[]);
+    assert_eq!(watching.turn()["resources"], 4);
+    let told = |turn: &Value| (turn["rendered"].clone(), turn["resources"].clone());
+    for (file, from, to, clusters, resources) in [
+        ("resources/notes.yaml.j2", "\ndata:", "\n# all\ndata:", 2, 2),
+        ("base-cluster.yaml", "value: info", "value: debug", 2, 2),
+        ("clusters/eu/configuration-var.yaml", "eu-west", "eu-north", 1, 1),
+        // Shared by all, read by one.
+        ("base-var.yaml", "replicas: 2", "replicas: 3", 2, 1),
+        ("base-var.yaml", "kind:", "# a word\nkind:", 2, 0),
+        ("type/prod-var.yaml", "warn", "error", 2, 2),
+    ] {
+        repository.replace(file, from, to);
+        let turn = watching.turn();
+        assert_eq!(told(&turn), (clusters.into(), resources.into()), "{file}: {to} {turn}");
+    }
+    // Together they made what a fresh run makes, and nothing was lost.
+    let fresh = repository.run(&["--output", "json", "--detailed-exitcode"]);
+    assert_eq!(fresh.exit_code, 0, "{fresh}");
+    // What it prints now is in the way of what was not rendered.
+    repository.replace(
+        "resources/notes.yaml.j2",
+        "apiVersion: v1\nkind: ConfigMap",
+        "apiVersion: v1\nkind: Service",
+    );
+    repository.replace("resources/notes.yaml.j2", "{{ name }}", "cart-svc");
+    let mut turn = watching.turn();
+    while turn["errors"].as_array().unwrap().is_empty() {
+        turn = watching.turn();
+    }
+    assert!(turn["errors"][0]["message"].as_str().unwrap().contains("is defined twice"), "{turn}");
+    repository.replace("resources/notes.yaml.j2", "cart-svc", "notes-svc");
+    assert_eq!(clusters(&watching.turn()), ["eu", "us"]);
+    assert!(repository.generated("eu/notes.yaml").contains("notes-svc"));
+}
+
+#[test]
 fn check_writes_nothing_while_it_watches() {
     let repository = Repository::new();
     let watching = Watching::start(&repository, &["check"]);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::files::{below, shown};
-use crate::listing::list;
+use crate::listing::image_tags;
 use crate::plan::Renderer;
 use crate::scene::targets;
 use crate::source::Cluster;
@@ -34,7 +34,14 @@ impl Renderer {
             return found;
         };
         found.files.extend(merged.searched.iter().map(|file| PathBuf::from(&**file)));
-        for (_, definition) in Self::resources(&merged) {
+        let branch = merged.definition.get("metadata").and_then(|metadata| metadata.get("branch"));
+        let branch = branch.filter(|branch| branch.is_truthy());
+        for (name, definition) in Self::resources(&merged) {
+            for (tag, branch) in image_tags(&name, &definition, branch) {
+                let file = manifest::image_file(&tag, &branch).ok();
+                let path = file.and_then(|file| below(&folders.images, &file));
+                found.files.extend(path.map(|(path, _)| plain(&path)));
+            }
             match targets(self, &definition) {
                 Ok(targets) => {
                     for target in targets {
@@ -42,14 +49,6 @@ impl Renderer {
                     }
                 }
                 Err(_) => found.are_all = false,
-            }
-        }
-        if let Ok(listed) = list(self, cluster) {
-            for image in listed.resources.into_iter().flat_map(|resource| resource.images) {
-                let (Some(tag), Some(branch)) = (image.image_tag, image.branch) else { continue };
-                let file = manifest::image_file(&tag, &branch).ok();
-                let path = file.and_then(|file| below(&folders.images, &file));
-                found.files.extend(path.map(|(path, _)| plain(&path)));
             }
         }
         found

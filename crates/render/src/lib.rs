@@ -8,6 +8,7 @@ pub mod explain;
 pub mod external;
 pub mod files;
 pub mod images;
+pub mod inputs;
 pub mod layers;
 pub mod listing;
 mod memo;

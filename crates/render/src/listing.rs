@@ -88,11 +88,7 @@ fn resource(
 ) -> ListedResource {
     let targets = targets(renderer, definition).unwrap_or_default();
     let branch = definition.get("branch").filter(|branch| branch.is_truthy()).or(branch);
-    let containers: Vec<(Arc<str>, Arc<Node>)> =
-        match definition.get("containers").and_then(|node| node.as_map()) {
-            Some(map) => map.entries.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect(),
-            None => vec![(name.clone(), definition.clone())],
-        };
+    let containers = containers(name, definition);
     ListedResource {
         name: name.to_string(),
         disabled: definition.get("disable").is_some_and(|disable| disable.is_true()),
@@ -100,6 +96,28 @@ fn resource(
         files: targets.into_iter().map(|target| target.output).collect(),
         images: containers.iter().filter_map(|(key, node)| image(renderer, key, node, branch)).collect(),
     }
+}
+
+fn containers(name: &Arc<str>, definition: &Arc<Node>) -> Vec<(Arc<str>, Arc<Node>)> {
+    match definition.get("containers").and_then(|node| node.as_map()) {
+        Some(map) => map.entries.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect(),
+        None => vec![(name.clone(), definition.clone())],
+    }
+}
+
+/// The `image_tag` of each container of a resource, and the branch that it is looked up on. `branch` is the cluster's.
+pub(crate) fn image_tags(
+    name: &Arc<str>,
+    definition: &Arc<Node>,
+    branch: Option<&Arc<Node>>,
+) -> Vec<(String, String)> {
+    let truthy = |node: &Node, key: &str| node.get(key).filter(|value| value.is_truthy()).cloned();
+    let branch = truthy(definition, "branch").or(branch.cloned());
+    let tag = |(_, container): (Arc<str>, Arc<Node>)| {
+        let branch = truthy(&container, "branch").or(branch.clone())?;
+        Some((truthy(&container, "image_tag")?.to_text(), branch.to_text()))
+    };
+    containers(name, definition).into_iter().filter_map(tag).collect()
 }
 
 fn image(

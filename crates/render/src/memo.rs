@@ -108,7 +108,7 @@ impl Memo {
     }
 
     /// What a template reads, found out once.
-    fn reads(
+    pub(crate) fn reads(
         &self,
         templates: &Templates,
         repository: &Repository,

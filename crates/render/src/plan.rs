@@ -12,15 +12,17 @@ use manifest::index::{Lines, Placement};
 
 use crate::external::Environment;
 use crate::images::Images;
+use crate::inputs::Hashed;
 use crate::memo::{Memo, Prepared};
 use crate::node::{Node, Value};
 use crate::problem::Problem;
 use crate::provider::{self, Provider};
 use crate::secrets::Secrets;
 use crate::source::{Cluster, Merged, Repository, did_you_mean, patterns};
-use crate::template::{Engine, Templates, locate};
+use crate::template::{Engine, Reads, Templates, locate};
 use crate::view::{self, Flags, Sources, View};
 
+pub use collisions::claims;
 use collisions::collisions;
 use file::Rendering;
 
@@ -87,10 +89,14 @@ pub struct Renderer {
     provider: Option<Box<dyn Provider>>,
     memo: Memo,
     prepared: Prepared,
+    hashed: Hashed,
     sources: Mutex<HashMap<String, Source>>,
     resources: Vec<(String, GlobMatcher)>,
     options: Options,
 }
+
+/// A resource and its merged definition.
+pub type Named = (Arc<str>, Arc<Node>);
 
 /// A file of the resources: as the user would type it, and relative to the folder of kit.yaml.
 #[derive(Clone)]
@@ -124,6 +130,7 @@ impl Renderer {
             provider,
             memo: Memo::default(),
             prepared: Prepared::default(),
+            hashed: Hashed::default(),
             sources: Mutex::default(),
             resources,
             options,
@@ -138,6 +145,19 @@ impl Renderer {
     /// Its templates.
     pub fn templates(&self) -> &Templates {
         &self.templates
+    }
+
+    /// What a template reads; `None` if that cannot be told.
+    pub(crate) fn reads(&self, engine: Engine, file: &str) -> Option<Arc<Reads>> {
+        self.memo.reads(&self.templates, &self.repository, (engine, file))
+    }
+
+    pub(crate) fn hashed(&self) -> &Hashed {
+        &self.hashed
+    }
+
+    pub(crate) fn records_provenance(&self) -> bool {
+        self.options.provenance
     }
 
     /// Whether `--resource` selects this resource.
@@ -164,7 +184,7 @@ impl Renderer {
     }
 
     /// All resources of a cluster in order, with their merged definitions, disabled ones included.
-    pub fn resources(merged: &Merged) -> Vec<(Arc<str>, Arc<Node>)> {
+    pub fn resources(merged: &Merged) -> Vec<Named> {
         let resources = merged.definition.get("resources").and_then(|resources| resources.as_map());
         let entries = resources.map(|map| map.entries.as_slice()).unwrap_or_default();
         entries.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect()
@@ -206,50 +226,46 @@ impl Renderer {
         clusters.par_iter().map(work).collect()
     }
 
+    /// The layers of a cluster, merged.
+    ///
+    /// # Errors
+    /// What is wrong with its files.
+    pub fn merged(&self, cluster: &Cluster) -> Result<Merged, Vec<Problem>> {
+        self.repository.merged(cluster, &mut ()).map_err(|problem| vec![problem.in_cluster(&cluster.name)])
+    }
+
     /// Renders a cluster; a disabled one has no files.
     ///
     /// # Errors
     /// Everything that is wrong with any of its resources.
     pub fn render(&self, cluster: &Cluster) -> Result<Rendered, Vec<Problem>> {
-        let in_cluster = |problems: Vec<Problem>| -> Vec<Problem> {
-            problems.into_iter().map(|problem| problem.in_cluster(&cluster.name)).collect()
-        };
-        let merged = self.repository.merged(cluster, &mut ()).map_err(|problem| in_cluster(vec![problem]))?;
+        self.render_some(&self.merged(cluster)?, &|_| true)
+    }
+
+    /// Renders the resources of a cluster that are wanted.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any of them.
+    pub fn render_some(
+        &self,
+        merged: &Merged,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Rendered, Vec<Problem>> {
         let mut warnings = Vec::new();
-        let placement =
-            self.repository.placement(cluster, &mut warnings).map_err(|problem| in_cluster(vec![problem]))?;
+        let placement = self.placement(merged, &mut warnings)?;
         let mut rendered = Rendered {
-            cluster: cluster.name.clone(),
+            cluster: merged.cluster.name.clone(),
             placement,
             files: Vec::new(),
-            warnings,
+            warnings: Vec::new(),
             failed: BTreeSet::new(),
         };
         let mut problems = Vec::new();
-        let metadata = merged.definition.get("metadata");
-        if let Some(disable) = metadata.and_then(|metadata| metadata.get("disable")) {
-            if disable.is_true() {
-                return Ok(rendered);
-            }
-            self.warn_unless_bool("metadata.disable", disable, &mut rendered.warnings);
-        }
-        if let Some(resources) = merged.definition.get("resources")
-            && !matches!(resources.value, Value::Map(_) | Value::Null)
-        {
-            let problem = Problem::new(format!("`resources` must be a map, found {}", resources.kind()));
-            return Err(in_cluster(vec![self.at(problem, resources)]));
-        }
-        for (name, definition) in Self::resources(&merged) {
-            if !self.selects(&name) {
+        for (name, definition) in self.enabled(merged, &mut warnings)? {
+            if !wanted(&name) {
                 continue;
             }
-            if let Some(disable) = definition.get("disable") {
-                if disable.is_true() {
-                    continue;
-                }
-                self.warn_unless_bool("disable", disable, &mut rendered.warnings);
-            }
-            if let Err(found) = self.resource(&merged, &name, &definition, &mut rendered) {
+            if let Err(found) = self.resource(merged, &name, &definition, &mut rendered) {
                 let found = found.into_iter().map(|mut problem| {
                     problem.resources.push(name.clone());
                     problem
@@ -268,8 +284,49 @@ impl Renderer {
             }
         }
         problems.extend(collisions(&rendered.files));
-        rendered.warnings = in_cluster(std::mem::take(&mut rendered.warnings));
-        if problems.is_empty() { Ok(rendered) } else { Err(in_cluster(problems)) }
+        warnings.append(&mut rendered.warnings);
+        rendered.warnings = in_cluster(merged, warnings);
+        if problems.is_empty() { Ok(rendered) } else { Err(in_cluster(merged, problems)) }
+    }
+
+    /// Where the cluster stands among the others.
+    pub(crate) fn placement(
+        &self,
+        merged: &Merged,
+        warnings: &mut Vec<Problem>,
+    ) -> Result<Placement, Vec<Problem>> {
+        let placement = self.repository.placement(&merged.cluster, warnings);
+        placement.map_err(|problem| in_cluster(merged, vec![problem]))
+    }
+
+    /// The resources of a cluster that are selected and not switched off, in order.
+    pub(crate) fn enabled(
+        &self,
+        merged: &Merged,
+        warnings: &mut Vec<Problem>,
+    ) -> Result<Vec<Named>, Vec<Problem>> {
+        let metadata = merged.definition.get("metadata");
+        if let Some(disable) = metadata.and_then(|metadata| metadata.get("disable")) {
+            if disable.is_true() {
+                return Ok(Vec::new());
+            }
+            self.warn_unless_bool("metadata.disable", disable, warnings);
+        }
+        if let Some(resources) = merged.definition.get("resources")
+            && !matches!(resources.value, Value::Map(_) | Value::Null)
+        {
+            let problem = Problem::new(format!("`resources` must be a map, found {}", resources.kind()));
+            return Err(in_cluster(merged, vec![self.at(problem, resources)]));
+        }
+        let mut enabled = Self::resources(merged);
+        enabled.retain(|(name, definition)| {
+            let disable = definition.get("disable").filter(|_| self.selects(name));
+            if let Some(disable) = disable.filter(|disable| !disable.is_true()) {
+                self.warn_unless_bool("disable", disable, warnings);
+            }
+            self.selects(name) && disable.is_none_or(|disable| !disable.is_true())
+        });
+        Ok(enabled)
     }
 
     fn at(&self, problem: Problem, node: &Node) -> Problem {
@@ -344,6 +401,10 @@ impl Renderer {
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
+}
+
+fn in_cluster(merged: &Merged, problems: Vec<Problem>) -> Vec<Problem> {
+    problems.into_iter().map(|problem| problem.in_cluster(&merged.cluster.name)).collect()
 }
 
 fn allows_failure(definition: &Node) -> bool {

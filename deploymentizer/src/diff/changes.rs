@@ -1,20 +1,16 @@
-//! What is not the same in two states of the repository's files.
+//! Which lines of the repository are not the same in two states of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use render::compare::{SourceLines, source_lines};
-use render::depends::Dependencies;
 use render::files::{Files, shown};
 use render::plan::Renderer;
-use render::source::Cluster;
+use render::source::{Cluster, Folders};
 
-/// The files of the repository that are not the same in both states.
+/// The lines of the repository that are not the same in both states.
 pub(super) struct Changes {
-    files: BTreeSet<PathBuf>,
-    /// What each cluster is made from; in one state or the other.
-    clusters: BTreeMap<String, Dependencies>,
     /// Lines of the old state that are gone.
     pub(super) gone: SourceLines,
     /// Lines of the new state that are new.
@@ -26,32 +22,9 @@ impl Changes {
         (old, old_clusters): (&Renderer, &[Cluster]),
         (new, new_clusters): (&Renderer, &[Cluster]),
     ) -> Self {
-        let sides = [(old, old_clusters), (new, new_clusters)];
-        let mut clusters: BTreeMap<String, Dependencies> = BTreeMap::new();
         let mut paths = BTreeSet::new();
-        let mut walked = false;
-        for (renderer, side) in sides {
-            let found: Vec<Dependencies> =
-                side.par_iter().map(|cluster| renderer.dependencies(cluster)).collect();
-            for (cluster, found) in side.iter().zip(found) {
-                walked |= !found.are_all;
-                paths.extend(found.files.iter().cloned());
-                let all = clusters
-                    .entry(cluster.name.to_string())
-                    .or_insert_with(|| Dependencies { are_all: true, ..Dependencies::default() });
-                all.are_all &= found.are_all;
-                all.files.extend(found.files);
-            }
-        }
-        if walked {
-            // Only to name causes: clusters that may read anything are rendered in any case.
-            for (renderer, _) in sides {
-                walk(&*renderer.repository().files, &renderer.repository().folders.resources, 0, &mut paths);
-            }
-        }
-        // Another dialect of YAML gives every value another meaning.
-        if old.repository().schema != new.repository().schema {
-            clusters.values_mut().for_each(|dependencies| dependencies.are_all = false);
+        for (renderer, clusters) in [(old, old_clusters), (new, new_clusters)] {
+            sources(renderer, clusters, &mut paths);
         }
         let paths: Vec<PathBuf> = paths.into_iter().collect();
         let differ = |path: &PathBuf| {
@@ -63,23 +36,33 @@ impl Changes {
             let text =
                 |bytes: Option<Vec<u8>>| bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
             let (before, after) = (text(before), text(after));
-            Some((path.clone(), source_lines(&shown(path), before.as_deref(), after.as_deref())))
+            Some(source_lines(&shown(path), before.as_deref(), after.as_deref()))
         };
         let differing: Vec<_> = paths.par_iter().filter_map(differ).collect();
-        let mut changes =
-            Self { files: BTreeSet::new(), clusters, gone: SourceLines::new(), fresh: SourceLines::new() };
-        for (path, (gone, fresh)) in differing {
-            changes.files.insert(path);
+        let mut changes = Self { gone: SourceLines::new(), fresh: SourceLines::new() };
+        for (gone, fresh) in differing {
             changes.gone.extend(gone);
             changes.fresh.extend(fresh);
         }
         changes
     }
+}
 
-    /// Whether a cluster can look different because of them.
-    pub(super) fn touch(&self, cluster: &str) -> bool {
-        let Some(dependencies) = self.clusters.get(cluster) else { return true };
-        !dependencies.are_all || self.files.iter().any(|file| dependencies.files.contains(file))
+/// The files that the clusters of a state can be made from.
+fn sources(renderer: &Renderer, clusters: &[Cluster], found: &mut BTreeSet<PathBuf>) {
+    let repository = renderer.repository();
+    let Folders { root: _, config, base, types, clusters: _, resources, images, output: _ } =
+        &repository.folders;
+    let mut add = |path: PathBuf| found.extend([PathBuf::from(shown(&path))]);
+    add(config.clone());
+    ["base-cluster.yaml", "base-var.yaml"].iter().for_each(|name| add(base.join(name)));
+    let of_types = repository.files.list(types).unwrap_or_default();
+    of_types.iter().filter(|entry| !entry.is_dir).for_each(|entry| add(types.join(&entry.name)));
+    for cluster in clusters {
+        ["cluster.yaml", "configuration-var.yaml"].iter().for_each(|name| add(cluster.folder.join(name)));
+    }
+    for folder in [resources, images] {
+        walk(&*repository.files, folder, 0, found);
     }
 }
 

@@ -23,6 +23,7 @@ pub(super) fn show(outcome: &Outcome, revisions: &str, format: Output, printer: 
                     "added": outcome.added,
                     "removed": outcome.removed,
                 },
+                "resources": { "rendered": outcome.resources },
                 "groups": outcome.groups,
             });
             printer.result(&format!("{document:#}\n"));

@@ -4,8 +4,10 @@
 //! may read there are rather too many, of those that it only prints rather too few.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::{Engine, Templates, join};
+use crate::inputs::hasher;
 use crate::mustache::{Name, Token};
 use crate::source::Repository;
 
@@ -16,6 +18,8 @@ pub(crate) struct Reads {
     pub(crate) names: HashSet<Box<str>>,
     /// Names whose text is printed as it is, wherever they stand; nothing is decided by them.
     pub(crate) printed: HashMap<Box<str>, Print>,
+    /// Stands for the text of the template and of all that it brings in.
+    pub(crate) text: u64,
 }
 
 /// How a value becomes text.
@@ -41,16 +45,25 @@ impl Reads {
         file: &str,
     ) -> Option<Reads> {
         match engine {
-            Engine::Copy => Some(Reads::default()),
+            Engine::Copy => copied(templates, repository, file),
             Engine::Mustache => mustache(templates, repository, file),
             Engine::Jinja => jinja(templates, file),
         }
     }
 }
 
+fn copied(templates: &Templates, repository: &Repository, file: &str) -> Option<Reads> {
+    let copied = templates.copied(repository, file).ok()?;
+    let mut text = hasher();
+    (&*copied.text, copied.mode).hash(&mut text);
+    Some(Reads { text: text.finish(), ..Reads::default() })
+}
+
 fn mustache(templates: &Templates, repository: &Repository, file: &str) -> Option<Reads> {
     let template = templates.mustache(repository, file).ok()?;
-    let mut reads = Reads::default();
+    let mut text = hasher();
+    template.source().hash(&mut text);
+    let mut reads = Reads { text: text.finish(), ..Reads::default() };
     let mut used: HashSet<&str> = HashSet::new();
     for token in template.tokens() {
         let (tag, print) = match token {
@@ -80,7 +93,7 @@ fn mustache(templates: &Templates, repository: &Repository, file: &str) -> Optio
 }
 
 fn jinja(templates: &Templates, file: &str) -> Option<Reads> {
-    let mut scan = Scan { in_place: true, ..Scan::default() };
+    let mut scan = Scan::default();
     scan.file(templates, file)?;
     // It prints all there is.
     if scan.names.contains("debug") {
@@ -90,11 +103,10 @@ fn jinja(templates: &Templates, file: &str) -> Option<Reads> {
         true => scan.printed.difference(&scan.used).map(|name| (name.clone(), Print::Plain)).collect(),
         false => HashMap::new(),
     };
-    Some(Reads { names: scan.names, printed })
+    Some(Reads { names: scan.names, printed, text: scan.text.finish() })
 }
 
 /// Goes through a template and all that it brings in.
-#[derive(Default)]
 struct Scan {
     seen: BTreeSet<String>,
     /// Every word, whether it is a name or text.
@@ -105,6 +117,20 @@ struct Scan {
     used: HashSet<Box<str>>,
     /// Whether everything is printed where it stands.
     in_place: bool,
+    text: DefaultHasher,
+}
+
+impl Default for Scan {
+    fn default() -> Self {
+        Self {
+            seen: BTreeSet::new(),
+            names: HashSet::new(),
+            printed: HashSet::new(),
+            used: HashSet::new(),
+            in_place: true,
+            text: hasher(),
+        }
+    }
 }
 
 impl Scan {
@@ -114,6 +140,7 @@ impl Scan {
         }
         let template = templates.jinja().environment().get_template(file).ok()?;
         let source = template.source();
+        (file, source).hash(&mut self.text);
         self.names.extend(words(source).map(Box::from));
         self.in_place &= self.tags(source).is_some();
         for statement in statements(source) {
@@ -218,7 +245,7 @@ mod tests {
     use super::*;
 
     fn only_printed(source: &str) -> Vec<String> {
-        let mut scan = Scan { in_place: true, ..Scan::default() };
+        let mut scan = Scan::default();
         if scan.tags(source).is_none() {
             return vec!["?".to_owned()];
         }
