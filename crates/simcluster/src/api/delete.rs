@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::write::{Options, metadata, storage_id};
+use super::rules::metadata;
+use super::write::{Options, storage_id};
 use crate::cluster::{State, now};
 use crate::kinds::Kind;
 use crate::status::{Refusal, success};

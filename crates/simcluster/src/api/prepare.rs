@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::write::metadata;
+use super::rules::metadata;
 use crate::cluster::{Cluster, State};
 use crate::kinds::Kind;
 use crate::status::{Cause, Refusal};

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::body::Body;
 use super::prepare;
-use super::write::{Writing, Written, metadata};
+use super::rules::metadata;
+use super::write::{Writing, Written};
 use crate::cluster::now;
 use crate::fields::managers::{Managers, Reach, Writer};
 use crate::kinds::Scale;

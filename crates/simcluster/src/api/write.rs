@@ -1,4 +1,4 @@
-//! Create, update and apply: from a body to a stored object.
+//! Create and update: from a body to a stored object.
 
 use std::sync::Arc;
 
@@ -6,10 +6,13 @@ use serde_json::{Map, Value, json};
 
 use super::body::Body;
 use super::prepare;
+use super::rules::{
+    check_names, check_type, complete_type, keep_server_fields, metadata, spec_changed, status_only,
+    without_managed_fields,
+};
 use crate::cluster::{Cluster, State, now};
 use crate::controllers::quota;
-use crate::fields::managers::{Conflict, Managers, Reach, Writer, conflict_message};
-use crate::fields::typed;
+use crate::fields::managers::{Managers, Reach, Writer};
 use crate::kinds::{Kind, KindId, Version};
 use crate::schema::crd;
 use crate::schema::decode::{decode, zero};
@@ -67,11 +70,11 @@ impl Writing<'_> {
         Key { kind: storage_id(&self.kind), ns: self.ns.into(), name: name.into() }
     }
 
-    fn served(&self) -> &Version {
+    pub(super) fn served(&self) -> &Version {
         self.kind.version(&self.version).unwrap_or_else(|| self.kind.stored())
     }
 
-    fn reach(&self) -> Reach {
+    pub(super) fn reach(&self) -> Reach {
         match self.subresource {
             "status" if self.kind.custom => Reach::CustomStatus,
             "status" => Reach::Status,
@@ -81,7 +84,7 @@ impl Writing<'_> {
         }
     }
 
-    fn writer<'b>(
+    pub(super) fn writer<'b>(
         &self,
         api_version: &'b str,
         now: &'b str,
@@ -181,7 +184,7 @@ impl Writing<'_> {
     }
 
     /// The second half of a creation: server-set fields, validation, storage.
-    fn insert(
+    pub(super) fn insert(
         &mut self,
         value: Value,
         managers: Managers,
@@ -389,7 +392,7 @@ impl Writing<'_> {
         })
     }
 
-    fn check_versions(&self, name: &str, live: &Value, value: &mut Value) -> Result<(), Refusal> {
+    pub(super) fn check_versions(&self, name: &str, live: &Value, value: &mut Value) -> Result<(), Refusal> {
         let meta = metadata(value);
         let given =
             |m: &Map<String, Value>, k: &str| m.get(k).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -410,289 +413,4 @@ impl Writing<'_> {
         }
         Ok(())
     }
-
-    /// Server-side apply.
-    pub(crate) fn apply(&mut self, name: &str, body: Body) -> Result<Written, Refusal> {
-        let mut config = body.value;
-        // The apply endpoint reads YAML, whose reader counts lines; clients send JSON in one line.
-        let repeated: Vec<String> = body
-            .duplicates
-            .iter()
-            .map(|d| {
-                let field = d.trim_end_matches('"').rsplit(['.', '"']).next().unwrap_or_default();
-                format!("line 1: key {field:?} already set in map")
-            })
-            .collect();
-        if self.options.validation == FieldValidation::Strict && !repeated.is_empty() {
-            return Err(Refusal::bad_request(format!(
-                "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  {}",
-                repeated.join("\n  ")
-            )));
-        }
-        let warnings = if self.options.validation == FieldValidation::Warn { repeated } else { Vec::new() };
-        if !self.options.manager_given {
-            let cause = Cause::required("fieldManager", "is required for apply patch");
-            return Err(Refusal::invalid("meta.k8s.io", "PatchOptions", "", &[cause]));
-        }
-        let expected = self.kind.api_version(&self.version);
-        let given = |k: &str| config[k].as_str().unwrap_or_default().to_owned();
-        if given("kind") != self.kind.kind || given("apiVersion") != expected {
-            let version = match given("apiVersion") {
-                v if v.is_empty() => "/".to_owned(),
-                v if v.contains('/') => v,
-                v => format!("/{v}"),
-            };
-            return Err(Refusal::bad_request(format!(
-                "invalid object type: {version}, Kind={}",
-                given("kind")
-            )));
-        }
-        if config["metadata"]["name"].as_str().is_none_or(str::is_empty) {
-            return Err(Refusal::bad_request(format!(
-                "the name of the object ({name} based on URL) was undeterminable: name must be provided"
-            )));
-        }
-        let given_ns = config["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
-        check_names(&mut config, name, self.ns, self.kind.namespaced)?;
-        let meta = metadata(&mut config);
-        if meta.get("managedFields").is_some_and(|m| !m.is_null()) {
-            return Err(Refusal::bad_request("metadata.managedFields must be nil"));
-        }
-        meta.remove("managedFields");
-        let live =
-            self.state.store.get(&self.key(name)).map(|o| convert::from_stored(&self.kind, &self.version, o));
-        if live.is_none() && !self.subresource.is_empty() {
-            return Err(Refusal::not_found(&self.kind.group, &self.kind.plural, name));
-        }
-        if let Some(live) = &live {
-            self.check_versions(name, live, &mut config)?;
-        } else if let Some(uid) =
-            config.pointer("/metadata/uid").and_then(Value::as_str).filter(|u| !u.is_empty())
-        {
-            let why = format!(
-                "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
-            );
-            return Err(Refusal::conflict(&self.kind.group, &self.kind.plural, name, &why));
-        }
-        metadata(&mut config).remove("resourceVersion");
-        metadata(&mut config).remove("uid");
-        let ty = self.served().ty.clone();
-        let errors = typed::validate(&ty, &config);
-        if !errors.is_empty() {
-            let (group, version) = (&self.kind.group, &self.version);
-            let gvk = format!("{group}/{version}, Kind={}", self.kind.kind);
-            let message = format!(
-                "failed to create typed patch object ({}/{name}; {gvk}): {}",
-                given_ns,
-                if errors.len() == 1 {
-                    errors[0].clone()
-                } else {
-                    format!(
-                        "errors:\n{}",
-                        errors.iter().map(|e| format!("  {e}")).collect::<Vec<_>>().join("\n")
-                    )
-                }
-            );
-            return Err(Refusal::new(500, "", message));
-        }
-        let old = live
-            .as_ref()
-            .map_or_else(|| json!({"apiVersion": expected, "kind": self.kind.kind}), without_managed_fields);
-        let mut managers = live.as_ref().and_then(Managers::read).unwrap_or_default();
-        if managers.0.is_empty() && live.is_some() {
-            managers.before_first_apply(&ty, &old, &expected);
-        }
-        let (time, manager) = (now(), self.options.manager.clone());
-        let merged = managers
-            .apply(
-                &ty,
-                &old,
-                &config,
-                self.writer(&expected, &time, &manager, self.subresource),
-                self.reach(),
-                self.options.force,
-            )
-            .map_err(|c| conflict(&c))?;
-        let mut value = merged.unwrap_or_else(|| old.clone());
-        if self.kind.custom {
-            let unknown = crd::prune(self.served(), &mut value);
-            debug_assert!(unknown.is_empty() || live.is_some());
-        } else {
-            let found = decode(&ty, &mut value);
-            if let Some(error) = found.error {
-                let gvk = format!("{}/{}, Kind={}", self.kind.group, self.version, self.kind.kind);
-                let why =
-                    if error.contains("json: cannot unmarshal number") && error.ends_with("of type int32") {
-                        "cannot convert float64 to int32"
-                    } else {
-                        &error
-                    };
-                let message = format!(
-                    "failed to convert new object ({given_ns}/{name}; {gvk}) to proper version: unable to convert unstructured object to {gvk}: {why}"
-                );
-                return Err(Refusal::new(500, "", message));
-            }
-        }
-        self.default(&mut value);
-        match live {
-            Some(live) => {
-                if self.subresource == "status" {
-                    value = status_only(&old, value, self.kind.custom);
-                }
-                self.replace(name, live, value, managers, warnings)
-            }
-            None => self.insert(value, managers, warnings),
-        }
-    }
-}
-
-fn conflict(conflicts: &[Conflict]) -> Refusal {
-    let mut refusal = Refusal::new(409, "Conflict", conflict_message(conflicts));
-    let causes: Vec<Value> = conflicts
-        .iter()
-        .map(|c| {
-            json!({
-                "reason": "FieldManagerConflict",
-                "message": format!("conflict with {}", c.manager),
-                "field": c.path,
-            })
-        })
-        .collect();
-    refusal.details = Some(Box::new(json!({"causes": causes})));
-    refusal
-}
-
-/// The `metadata` of an object, made if it is missing.
-pub(crate) fn metadata(object: &mut Value) -> &mut Map<String, Value> {
-    if !object.is_object() {
-        *object = json!({});
-    }
-    if !object["metadata"].is_object() {
-        object["metadata"] = json!({});
-    }
-    object["metadata"].as_object_mut().expect("it was made an object")
-}
-
-fn without_managed_fields(object: &Value) -> Value {
-    let mut out = object.clone();
-    metadata(&mut out).remove("managedFields");
-    out
-}
-
-/// What a write to the status endpoint may change: the status and, of built-in kinds, metadata but labels.
-fn status_only(old: &Value, new: Value, custom: bool) -> Value {
-    let mut out = old.clone();
-    if !custom {
-        let labels = old["metadata"].get("labels").cloned();
-        let meta = metadata(&mut out);
-        *meta = new["metadata"].as_object().cloned().unwrap_or_default();
-        match labels {
-            Some(labels) => meta.insert("labels".into(), labels),
-            None => meta.remove("labels"),
-        };
-    }
-    match new.get("status") {
-        Some(status) => out["status"] = status.clone(),
-        None => {
-            out.as_object_mut().map(|o| o.remove("status"));
-        }
-    }
-    out
-}
-
-fn keep_server_fields(old: &Value, new: &mut Value) {
-    let from = old.get("metadata").cloned().unwrap_or_default();
-    let meta = metadata(new);
-    for field in [
-        "uid",
-        "creationTimestamp",
-        "generation",
-        "resourceVersion",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "namespace",
-        "generateName",
-    ] {
-        match from.get(field) {
-            Some(v) => meta.insert(field.into(), v.clone()),
-            None => meta.remove(field),
-        };
-    }
-    meta.remove("selfLink");
-}
-
-fn spec_changed(kind: &Kind, old: &Value, new: &Value) -> bool {
-    if kind.custom || kind.group == "admissionregistration.k8s.io" {
-        let strip = |v: &Value| {
-            let mut v = v.clone();
-            if let Some(map) = v.as_object_mut() {
-                map.remove("metadata");
-                map.remove("status");
-            }
-            v
-        };
-        return strip(old) != strip(new);
-    }
-    // A Deployment hands its annotations on to its ReplicaSets: they count (pkg/registry/apps/deployment/strategy.go).
-    let annotations = |v: &Value| v["metadata"]["annotations"].clone();
-    old.get("spec") != new.get("spec")
-        || (kind.group == "apps" && kind.kind == "Deployment" && annotations(old) != annotations(new))
-}
-
-/// A body without type is taken for what the path says.
-fn complete_type(value: &mut Value, kind: &str, api_version: &str) {
-    if let Some(map) = value.as_object_mut() {
-        for (field, default) in [("apiVersion", api_version), ("kind", kind)] {
-            if map.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
-                map.insert(field.into(), json!(default));
-            }
-        }
-    }
-}
-
-fn check_type(value: &Value, kind: &str, api_version: &str) -> Result<(), Refusal> {
-    let text = |k: &str| value.get(k).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (given_kind, given_version) = (text("kind"), text("apiVersion"));
-    if given_version != api_version {
-        return Err(Refusal::bad_request(format!(
-            "the API version in the data ({given_version}) does not match the expected API version ({api_version})"
-        )));
-    }
-    if given_kind != kind {
-        let (group, version) = api_version.split_once('/').unwrap_or(("core", api_version));
-        let group = group.split('.').next().unwrap_or(group);
-        return Err(Refusal::bad_request(format!(
-            "{given_kind} in version {version:?} cannot be handled as a {kind}: converting ({version}.{given_kind}) to ({group}.{kind}): unknown conversion"
-        )));
-    }
-    Ok(())
-}
-
-fn check_names(value: &mut Value, name: &str, ns: &str, namespaced: bool) -> Result<(), Refusal> {
-    let meta = metadata(value);
-    match meta.get("name").and_then(Value::as_str) {
-        None | Some("") => {
-            meta.insert("name".into(), json!(name));
-        }
-        Some(given) if given != name => {
-            return Err(Refusal::bad_request(format!(
-                "the name of the object ({given}) does not match the name on the URL ({name})"
-            )));
-        }
-        Some(_) => {}
-    }
-    if namespaced {
-        match meta.get("namespace").and_then(Value::as_str) {
-            None | Some("") => {
-                meta.insert("namespace".into(), json!(ns));
-            }
-            Some(given) if given != ns => {
-                return Err(Refusal::bad_request(
-                    "the namespace of the provided object does not match the namespace sent on the request",
-                ));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(())
 }

@@ -8,7 +8,7 @@ use super::events::Event;
 use super::objects::{canonical, hash, number, owner, scaled, text};
 use super::{Context, deployment_status};
 use crate::api::delete::{self, DeleteOptions, Propagation};
-use crate::api::write::metadata;
+use crate::api::rules::metadata;
 use crate::selector::LabelSelector;
 use crate::store::Key;
 

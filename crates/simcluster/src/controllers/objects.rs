@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Context, Task, quota};
 use crate::api::prepare;
-use crate::api::write::metadata;
+use crate::api::rules::metadata;
 use crate::cluster::now;
 use crate::defaults;
 use crate::fields::managers::{Managers, Reach, Writer};
