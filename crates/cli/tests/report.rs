@@ -1,4 +1,5 @@
 //! The report in all its forms, from one sample with everything that a deploy can run into.
+#![allow(clippy::unwrap_used)] // a panic in a test's helper is a failed test
 
 use cli::report::{
     ClusterReport, Report, ReportError, ReportFile, SUMMARY_LIMIT, failures, junit, markdown, table, waves,
