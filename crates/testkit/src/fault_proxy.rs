@@ -67,6 +67,8 @@ struct State {
     /// Requests in a thousand that meet a fault.
     per_mille: AtomicU64,
     happened: Mutex<BTreeMap<ProxyFault, u64>>,
+    /// Writes that still get through, by namespace.
+    writes_left: Mutex<BTreeMap<String, u64>>,
     address: String,
     server_name: ServerName<'static>,
     client: Arc<rustls::ClientConfig>,
@@ -103,6 +105,7 @@ impl FaultProxy {
             random: AtomicU64::new(1),
             per_mille: AtomicU64::new(0),
             happened: Mutex::default(),
+            writes_left: Mutex::default(),
             address,
             server_name: ServerName::try_from(host).unwrap(),
             client: Arc::new(client),
@@ -135,6 +138,17 @@ impl FaultProxy {
         // xorshift never leaves 0.
         self.state.random.store(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1, Ordering::SeqCst);
         self.state.per_mille.store(per_mille, Ordering::SeqCst);
+    }
+
+    /// From now on so many writes into `namespace` get through; before the next one reaches the server the connection breaks, as if
+    /// the program were gone.
+    pub fn let_through(&self, namespace: &str, writes: u64) {
+        self.state.writes_left.lock().unwrap().insert(namespace.to_owned(), writes);
+    }
+
+    /// All writes get through again.
+    pub fn let_all_through(&self) {
+        self.state.writes_left.lock().unwrap().clear();
     }
 
     /// How often each fault has happened.
@@ -179,6 +193,19 @@ impl State {
         step(updated.unwrap_or(1))
     }
 
+    /// Whether a request may reach the server; a write counts.
+    fn lets_through(&self, request: &Request) -> bool {
+        let Some(namespace) = request.writes_into() else { return true };
+        match self.writes_left.lock().unwrap().get_mut(namespace) {
+            None => true,
+            Some(0) => false,
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+        }
+    }
+
     fn fault(&self, is_watch: bool) -> Option<ProxyFault> {
         if self.next() % 1000 >= self.per_mille.load(Ordering::SeqCst) {
             return None;
@@ -197,7 +224,10 @@ impl State {
         let Ok(raw) = stream.try_clone() else { return };
         let mut tls = rustls::StreamOwned::new(connection, stream);
         while let Some(request) = Request::read(&mut tls) {
-            let fault = self.fault(request.is_watch());
+            let fault = match self.lets_through(&request) {
+                true => self.fault(request.is_watch()),
+                false => Some(ProxyFault::ResetBefore),
+            };
             match fault {
                 Some(ProxyFault::Latency) => std::thread::sleep(Duration::from_millis(50)),
                 Some(ProxyFault::TooMany) => {
@@ -331,6 +361,16 @@ impl Request {
         let mut body = vec![0; length];
         from.read_exact(&mut body).ok()?;
         Some(Self { head, body })
+    }
+
+    /// The namespace in which it changes something.
+    fn writes_into(&self) -> Option<&str> {
+        let mut words = self.head.first()?.split(' ');
+        let (method, path) = (words.next()?, words.next()?);
+        if !["POST", "PUT", "PATCH", "DELETE"].contains(&method) || path.contains("dryRun=") {
+            return None;
+        }
+        path.split_once("/namespaces/")?.1.split_once('/').map(|(namespace, _)| namespace)
     }
 
     fn is_watch(&self) -> bool {

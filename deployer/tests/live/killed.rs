@@ -1,7 +1,6 @@
 //! Killed between any two requests that write, and run again: the end is the same, and traffic never led to nobody.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,7 +15,8 @@ use cluster::stop::Stop;
 use cluster::strategy::Reserves;
 use futures::future::join_all;
 use manifest::Object;
-use simcluster::{Action, Fault, Options, Simulation, Timing};
+use serde_json::json;
+use testkit::{Clusters, FaultProxy, fresh_name};
 use tokio::sync::Semaphore;
 
 use crate::stage::{SHOP, connect, watch};
@@ -24,7 +24,7 @@ use crate::stage::{SHOP, connect, watch};
 /// More writes than any of these deploys makes.
 const WRITES: u64 = 18;
 
-fn options(namespace: &str, id: Option<&str>) -> RolloutOptions {
+fn options(sets: &str, namespace: &str, id: Option<&str>) -> RolloutOptions {
     let limit = Duration::from_secs(60);
     RolloutOptions {
         connect: ConnectOptions {
@@ -46,12 +46,61 @@ fn options(namespace: &str, id: Option<&str>) -> RolloutOptions {
         dependency_timeout: limit,
         timeout: limit,
         // A set of its own: deploys of one set to one cluster wait for each other.
-        set: SetOptions { name: namespace.parse().unwrap(), ..SetOptions::default() },
+        set: SetOptions {
+            name: namespace.parse().unwrap(),
+            namespace: Some(sets.to_owned()),
+            ..SetOptions::default()
+        },
         ..RolloutOptions::default()
     }
 }
 
-async fn go(target: &Target, namespace: &str, image: &str, id: Option<&str>) -> ClusterOutcome {
+/// A cluster with a proxy before it, and namespaces in it that are gone through side by side.
+struct Place {
+    clusters: Clusters,
+    proxy: FaultProxy,
+    dir: tempfile::TempDir,
+    /// Where the inventories are.
+    sets: String,
+    namespaces: Vec<String>,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let mut clusters = Clusters::start_with(&["eu-1"], &["--ready-after", "100ms"]);
+        let sets = fresh_name("killed");
+        let namespaces: Vec<String> = (0..WRITES).map(|n| format!("{sets}-{n}")).collect();
+        for namespace in namespaces.iter().chain([&sets]) {
+            clusters.remove_namespace_at_end("eu-1", namespace);
+        }
+        let proxy = FaultProxy::before(&clusters.config("eu-1"));
+        let place = Self { clusters, proxy, dir: tempfile::tempdir().unwrap(), sets, namespaces };
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": place.sets}});
+        let create = Call::new("create", "POST".parse().unwrap(), "/api/v1/namespaces");
+        let direct = connect(&place.direct()).await;
+        direct.call(&create.with_body("application/json", &namespace)).await.unwrap();
+        place
+    }
+
+    fn direct(&self) -> Target {
+        read_kubeconfigs(&[self.clusters.config("eu-1")], Contexts::Current).unwrap().remove(0)
+    }
+
+    /// Through the proxy.
+    fn target(&self) -> Target {
+        let file = self.dir.path().join("eu.yaml");
+        std::fs::write(&file, self.proxy.kubeconfig()).unwrap();
+        read_kubeconfigs(&[file], Contexts::Current).unwrap().remove(0)
+    }
+
+    /// Deploys to every namespace.
+    async fn go(&self, image: &str, id: Option<&str>) -> Vec<ClusterOutcome> {
+        let target = self.target();
+        join_all(self.namespaces.iter().map(|namespace| go(&target, &self.sets, namespace, image, id))).await
+    }
+}
+
+async fn go(target: &Target, sets: &str, namespace: &str, image: &str, id: Option<&str>) -> ClusterOutcome {
     let text = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: NS}}\n---\n{SHOP}");
     let text = text.replace("NS", namespace).replace("IMAGE", image);
     let objects: Vec<Object> = manifest::load::parse_objects(&text, "shop.yaml").unwrap();
@@ -59,8 +108,8 @@ async fn go(target: &Target, namespace: &str, image: &str, id: Option<&str>) -> 
     let run = Run { mask: Mask::new(), stop, writes: Arc::new(Semaphore::new(64)) };
     let events = Events::unheard(target.name.clone());
     let objects = Manifests { objects, left_out: Vec::new() };
-    deploy(target, &objects, &options(namespace, id), &Plugins::new(Duration::from_secs(5)), &run, events)
-        .await
+    let plugins = Plugins::new(Duration::from_secs(5));
+    deploy(target, &objects, &options(sets, namespace, id), &plugins, &run, events).await
 }
 
 /// What a namespace holds, without what is another one in every run.
@@ -94,55 +143,36 @@ async fn state(target: &Target, namespace: &str) -> BTreeMap<String, String> {
 
 /// From the deploys `before`, the last of `deploys` is killed at each of its writes and run again.
 async fn killed_everywhere(before: &[Option<&str>], last: Option<&str>) {
-    let timing = Timing {
-        ready_after: Duration::from_millis(100),
-        delete: Duration::from_millis(30),
-        ..Timing::default()
-    };
-    let simulation = Simulation::start(Options { timing, threads: 2, ..Options::named(["eu"]) }).unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let target = target(dir.path(), &simulation.kubeconfig("eu").unwrap());
-    let namespaces: Vec<String> = (0..WRITES).map(|n| format!("killed-{n}")).collect();
-
+    let place = Place::new().await;
     for (number, id) in before.iter().enumerate() {
-        let image = number.to_string();
-        let all = join_all(namespaces.iter().map(|ns| go(&target, ns, &image, *id))).await;
+        let all = place.go(&number.to_string(), *id).await;
         assert!(all.iter().all(|one| one.state == ClusterState::Done), "{:#?}", all[0]);
     }
     let stop = Arc::new(AtomicBool::new(false));
-    let watcher = tokio::spawn(watch(connect(&target).await, None, stop.clone()));
+    let watcher = tokio::spawn(watch(connect(&place.direct()).await, None, stop.clone()));
 
     // In namespace n no write gets through from the n-th on, as if the process were gone; in the last all do.
-    let verbs = ["apply", "create", "patch", "update", "delete"].map(str::to_owned).to_vec();
-    let fault = |(after, namespace): (u64, &String)| Fault {
-        verbs: verbs.clone(),
-        namespace: Some(namespace.clone()),
-        after,
-        ..Fault::every(Action::ResetBefore)
-    };
-    simulation.set_faults("eu", (0..WRITES - 1).zip(&namespaces).map(fault).collect(), 1);
-    let ends = join_all(namespaces.iter().map(|ns| go(&target, ns, "last", last))).await;
-    simulation.set_faults("eu", Vec::new(), 1);
+    for (writes, namespace) in (0..WRITES - 1).zip(&place.namespaces) {
+        place.proxy.let_through(namespace, writes);
+    }
+    let ends = place.go("last", last).await;
+    place.proxy.let_all_through();
     let through = ends.iter().filter(|end| end.state == ClusterState::Done).count();
-    assert!(through >= 1 && namespaces.len() - through >= 5, "{through} went through");
+    assert!(through >= 1 && ends.len() - through >= 5, "{through} went through");
 
-    let again = join_all(namespaces.iter().map(|ns| go(&target, ns, "last", last))).await;
-    for outcome in &again {
+    for outcome in &place.go("last", last).await {
         assert_eq!(outcome.state, ClusterState::Done, "{outcome:#?}");
     }
-    let expected = state(&target, &namespaces[namespaces.len() - 1]).await;
-    for namespace in &namespaces {
-        assert_eq!(state(&target, namespace).await, expected, "{namespace}");
+    let direct = place.direct();
+    let expected = state(&direct, &place.namespaces[place.namespaces.len() - 1]).await;
+    for namespace in &place.namespaces {
+        assert_eq!(state(&direct, namespace).await, expected, "{namespace}");
     }
     stop.store(true, Ordering::SeqCst);
-    let wrong = watcher.await.unwrap();
+    // Real clusters have Services of others, too.
+    let mut wrong = watcher.await.unwrap();
+    wrong.retain(|line| line.contains(&place.sets));
     assert!(wrong.is_empty(), "{wrong:#?}");
-}
-
-fn target(dir: &Path, kubeconfig: &str) -> Target {
-    let file = dir.join("eu.yaml");
-    std::fs::write(&file, kubeconfig).unwrap();
-    read_kubeconfigs(&[file], Contexts::Current).unwrap().remove(0)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
