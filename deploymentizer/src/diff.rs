@@ -17,7 +17,7 @@ use render::external::Environment;
 use render::files::{DiskFiles, Files};
 use render::plan::Renderer;
 use render::problem::{Problem, deduplicate};
-use render::source::{Cluster, Selection};
+use render::source::{Cluster, Parsed, Selection};
 
 use crate::args::Args;
 use crate::git_files::Revisions;
@@ -57,10 +57,11 @@ pub(crate) fn diff(
         None => Arc::new(DiskFiles),
     };
     let git = Arc::new(old);
-    let (old, selection) = of_side("old", load_from(args, environment.clone(), git.clone()))?;
+    let parsed = Arc::new(Parsed::kept());
+    let (old, selection) = of_side("old", load_from(args, environment.clone(), git.clone(), parsed.clone()))?;
     let platform = Platform::detect(|name| environment.get(name).cloned());
     let summary = environment.get("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let (new, _) = of_side("new", load_from(args, environment, new))?;
+    let (new, _) = of_side("new", load_from(args, environment, new, parsed))?;
     let (outcome, problems) = compare(&old, &new, &selection);
     if args.debug {
         let Outcome { changed, unchanged, rendered, resources, .. } = &outcome;

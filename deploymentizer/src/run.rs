@@ -9,7 +9,7 @@ use render::external::Environment;
 use render::files::{DiskFiles, Files};
 use render::plan::{Options, Rendered, Renderer};
 use render::problem::Problem;
-use render::source::{Cluster, Repository, Selection};
+use render::source::{Cluster, Parsed, Repository, Selection};
 use render::view::Flags;
 
 use crate::args::Args;
@@ -59,14 +59,15 @@ pub(crate) fn validation(args: &Args) -> Result<Option<Validation>, Failure> {
 }
 
 pub(crate) fn load(args: &Args, environment: Environment) -> Result<(Renderer, Selection), Failure> {
-    load_from(args, environment, Arc::new(DiskFiles))
+    load_from(args, environment, Arc::new(DiskFiles), Arc::new(Parsed::once()))
 }
 
-/// As [`load`], from any state of the repository's files.
+/// As [`load`], from any state of the repository's files, with what is known of other states.
 pub(crate) fn load_from(
     args: &Args,
     environment: Environment,
     files: Arc<dyn Files>,
+    parsed: Arc<Parsed>,
 ) -> Result<(Renderer, Selection), Failure> {
     if args.elroy_only.is_some() || args.elroy_url.is_some() || args.elroy_secret.is_some() {
         return Err(invalid(vec![
@@ -80,7 +81,8 @@ pub(crate) fn load_from(
     let one = |problem| invalid(vec![problem]);
     let selection =
         Selection::new(&Args::given(&args.cluster_name), &Args::given(&args.cluster_type)).map_err(one)?;
-    let repository = Repository::open(files, &args.conf, args.workdir.as_deref()).map_err(invalid)?;
+    let repository = Repository::open_with(parsed, files, &args.conf, args.workdir.as_deref());
+    let repository = repository.map_err(invalid)?;
     let options = options(args, environment);
     Ok((Renderer::new(repository, options).map_err(one)?, selection))
 }

@@ -5,13 +5,13 @@ mod known;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cli::{Exit, Failure, Format, Printer};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use render::external::Environment;
-use render::files::{resolve, shown as path_shown};
+use render::files::{DiskFiles, resolve, shown as path_shown};
 use render::plan::Renderer;
 use render::problem::{Problem, deduplicate};
 use render::source::{Cluster, Folders};
@@ -20,7 +20,7 @@ use crate::args::Args;
 use crate::counted::counted;
 use crate::problems::{invalid, shown};
 use crate::report::{Report, Status};
-use crate::run::{load, select, validation};
+use crate::run::{load_from, select, validation};
 use crate::validation::Validation;
 use crate::write::{may_clean, remove_gone, write};
 
@@ -50,7 +50,7 @@ pub(crate) fn watch(args: &Args, environment: Environment, printer: &Printer) ->
     let folder = args.conf.parent().filter(|_| !args.conf.is_dir()).unwrap_or(&args.conf);
     let folder = absolute(&here, folder);
     watch_folder(&mut watcher, &folder, RecursiveMode::NonRecursive, &mut watched)?;
-    let mut known = Known::default();
+    let mut known = Known::new();
     let (mut saved, mut start): (Option<BTreeSet<PathBuf>>, Instant) = (None, Instant::now());
     loop {
         match cycle(args, &environment, validation.as_ref(), &here, saved.as_ref(), &mut known) {
@@ -145,7 +145,8 @@ fn cycle(
     if saved.as_ref().is_some_and(BTreeSet::is_empty) {
         return Ok(None);
     }
-    let (renderer, selection) = load(args, environment.clone())?;
+    let (renderer, selection) =
+        load_from(args, environment.clone(), Arc::new(DiskFiles), known.parsed.clone())?;
     let (clusters, problems) = select(&renderer, &selection)?;
     let repository = renderer.repository();
     known.output = Some(absolute(here, &repository.folders.output));

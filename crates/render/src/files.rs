@@ -38,6 +38,11 @@ pub trait Files: Send + Sync {
     /// As [`Files::read`].
     fn is_inside(&self, root: &Path, path: &Path) -> io::Result<bool>;
 
+    /// Whether the last component of `path` is a symbolic link.
+    fn is_link(&self, _path: &Path) -> bool {
+        false
+    }
+
     /// The permission bits of a file, as a copy should have them.
     ///
     /// # Errors
@@ -70,6 +75,10 @@ impl Files for DiskFiles {
 
     fn is_inside(&self, root: &Path, path: &Path) -> io::Result<bool> {
         Ok(path.canonicalize()?.starts_with(root.canonicalize()?))
+    }
+
+    fn is_link(&self, path: &Path) -> bool {
+        path.is_symlink()
     }
 
     fn mode(&self, path: &Path) -> io::Result<u32> {

@@ -1,20 +1,30 @@
 //! A manifests repository: kit.yaml, the layers that all clusters share, and the clusters.
 
+mod clusters;
+mod config;
+mod names;
+mod parsed;
+mod selection;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use globset::{Glob, GlobMatcher};
-use manifest::yaml::{self, Schema};
-use manifest::{ClusterName, KitConfig};
-use rayon::prelude::*;
+use manifest::KitConfig;
+use manifest::yaml::Schema;
 
 use crate::aliases;
 use crate::files::{Files, resolve, shown};
 use crate::layers::{Observe, Rules, merge};
-use crate::node::{FileId, FileTable, Layer, Node, Origin};
+use crate::node::{FileId, Layer, Node, Origin};
 use crate::problem::{Place, Problem};
+
+pub use parsed::Parsed;
+pub use selection::{Selection, patterns};
+
+use config::{has_mustache, read_config};
+pub(crate) use names::{did_you_mean, nearest};
 
 /// Where the parts of a repository are, relative to the current directory.
 #[derive(Debug, Clone)]
@@ -43,8 +53,8 @@ pub struct Repository {
     pub folders: Folders,
     /// kit.yaml.
     pub config: KitConfig,
-    /// The files that values came from.
-    pub table: FileTable,
+    /// The layers as they were parsed.
+    pub parsed: Arc<Parsed>,
     /// What unquoted values mean here: kit's parser if there is a `.mustache` template, Kubernetes' otherwise.
     pub schema: Schema,
     /// How layers are merged here.
@@ -90,60 +100,6 @@ pub struct Merged {
     pub searched: Vec<Arc<str>>,
 }
 
-/// Which clusters.
-#[derive(Debug, Clone, Default)]
-pub struct Selection {
-    names: Vec<(String, GlobMatcher)>,
-    types: Vec<(String, GlobMatcher)>,
-}
-
-impl Selection {
-    /// Clusters whose name matches one of `names` and whose type matches one of `types`; an empty list matches all.
-    ///
-    /// # Errors
-    /// A pattern that is none.
-    pub fn new(names: &[String], types: &[String]) -> Result<Self, Problem> {
-        Ok(Self { names: patterns(names)?, types: patterns(types)? })
-    }
-
-    /// Whether everything is selected.
-    pub fn is_all(&self) -> bool {
-        self.names.is_empty() && self.types.is_empty()
-    }
-
-    fn has_name(&self, name: &str) -> bool {
-        self.names.is_empty() || self.names.iter().any(|(_, glob)| glob.is_match(name))
-    }
-
-    fn has_type(&self, kind: &str) -> bool {
-        self.types.is_empty() || self.types.iter().any(|(_, glob)| glob.is_match(kind))
-    }
-
-    /// Whether a `cluster.yaml` with this text may have a selected name. Names stand in the text as they are unless
-    /// they are written with escapes.
-    fn may_match(&self, text: &str) -> bool {
-        self.names.is_empty()
-            || text.contains('\\')
-            || self.names.iter().any(|(pattern, _)| is_pattern(pattern) || text.contains(pattern.as_str()))
-    }
-}
-
-fn is_pattern(text: &str) -> bool {
-    text.contains(['*', '?', '[', '{'])
-}
-
-/// Compiles patterns (`*`, `?`, `[…]`, `{a,b}`).
-///
-/// # Errors
-/// A pattern that is none.
-pub fn patterns(texts: &[String]) -> Result<Vec<(String, GlobMatcher)>, Problem> {
-    let compile = |text: &String| match Glob::new(text) {
-        Ok(glob) => Ok((text.clone(), glob.compile_matcher())),
-        Err(error) => Err(Problem::new(format!("not a pattern: `{text}`")).cause(error.kind().to_string())),
-    };
-    texts.iter().map(compile).collect()
-}
-
 impl Repository {
     /// Reads kit.yaml and the layers that all clusters share. `workdir` replaces the folder of kit.yaml as the place
     /// that its paths are relative to.
@@ -151,16 +107,29 @@ impl Repository {
     /// # Errors
     /// Everything that is wrong with these files.
     pub fn open(files: Arc<dyn Files>, config: &Path, workdir: Option<&Path>) -> Result<Self, Vec<Problem>> {
-        let (path, parsed) = read_config(&*files, config).map_err(|problem| vec![problem])?;
+        Self::open_with(Arc::new(Parsed::once()), files, config, workdir)
+    }
+
+    /// As [`Repository::open`], where files that other states of the repository have as well are not parsed again.
+    ///
+    /// # Errors
+    /// As [`Repository::open`].
+    pub fn open_with(
+        parsed: Arc<Parsed>,
+        files: Arc<dyn Files>,
+        config: &Path,
+        workdir: Option<&Path>,
+    ) -> Result<Self, Vec<Problem>> {
+        let (path, config) = read_config(&*files, config).map_err(|problem| vec![problem])?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let root = workdir.or(parent).unwrap_or(Path::new(".")).to_owned();
         let folders = Folders {
-            base: resolve(&root, &parsed.base),
-            types: resolve(&root, &parsed.types),
-            clusters: resolve(&root, &parsed.clusters),
-            resources: resolve(&root, &parsed.resources),
-            images: resolve(&root, &parsed.images.path),
-            output: resolve(&root, &parsed.output),
+            base: resolve(&root, &config.base),
+            types: resolve(&root, &config.types),
+            clusters: resolve(&root, &config.clusters),
+            resources: resolve(&root, &config.resources),
+            images: resolve(&root, &config.images.path),
+            output: resolve(&root, &config.output),
             config: path,
             root,
         };
@@ -168,8 +137,8 @@ impl Repository {
             if has_mustache(&*files, &folders.resources) { Schema::JsYaml3 } else { Schema::Kubernetes };
         let mut repository = Self {
             folders,
-            config: parsed,
-            table: FileTable::default(),
+            config,
+            parsed,
             schema,
             rules: Rules { integer_keys_first: schema == Schema::JsYaml3 },
             files,
@@ -259,7 +228,7 @@ impl Repository {
     /// Reads one layer; `None` if the file does not exist.
     fn layer(&self, path: &Path, layer: Layer, kind: Kind) -> Result<Option<Arc<Node>>, Problem> {
         let name = shown(path);
-        let Some(text) = self.text(path)? else { return Ok(None) };
+        let Some(text) = self.layer_text(path)? else { return Ok(None) };
         let node = self.parse(&text, &name, layer)?;
         let place = |node: &Node| self.place(&node.origin);
         if node.is_null() && kind != Kind::ClusterNamespace {
@@ -298,19 +267,27 @@ impl Repository {
         }
     }
 
+    /// The text of a layer, which must not be a link out of the repository: whoever may change the repository could print
+    /// any file of the machine.
+    fn layer_text(&self, path: &Path) -> Result<Option<String>, Problem> {
+        let text = self.text(path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let stays_in = |folder: &Path| self.files.is_inside(folder, path).unwrap_or(false);
+        if text.is_some() && self.files.is_link(path) && !stays_in(&self.folders.root) && !stays_in(folder) {
+            return Err(Problem::new("a symbolic link leaves the repository")
+                .at(Place::of_file(shown(path)))
+                .hint("copy the file to where the link is"));
+        }
+        Ok(text)
+    }
+
     /// Parses a layer's text under the schema of the repository.
     pub(crate) fn parse(&self, text: &str, name: &str, layer: Layer) -> Result<Arc<Node>, Problem> {
-        let document =
-            yaml::read_one(text, name, self.schema).map_err(|error| Problem::yaml(&error, text))?;
-        if self.schema == Schema::JsYaml3 {
-            let mut lints = Vec::new();
-            disagreements(&document.root, text, name, &mut lints);
-            if !lints.is_empty() {
-                self.lints.lock().unwrap_or_else(PoisonError::into_inner).append(&mut lints);
-            }
+        let (node, mut lints) = self.parsed.parse(text, name, layer, self.schema)?;
+        if !lints.is_empty() {
+            self.lints.lock().unwrap_or_else(PoisonError::into_inner).append(&mut lints);
         }
-        let file = self.table.add(name);
-        Ok(Node::from_yaml(&document.root, file, layer, false))
+        Ok(node)
     }
 
     /// A path relative to the folder of kit.yaml, if it lies below it.
@@ -336,160 +313,7 @@ impl Repository {
         if origin.file == FileId::NONE {
             return None;
         }
-        Some(Place { file: self.table.name(origin.file), line: origin.line, column: origin.column })
-    }
-
-    /// Finds the clusters that `selection` selects, sorted by name. Reads the `cluster.yaml` of others only as far as
-    /// it takes to know that they are others.
-    ///
-    /// # Errors
-    /// Everything that is wrong with these files, and a selection that matches nothing.
-    pub fn clusters(&self, selection: &Selection) -> (Vec<Cluster>, Vec<Problem>) {
-        let entries = match self.files.list(&self.folders.clusters) {
-            Ok(entries) => entries,
-            Err(error) => {
-                let problem = Problem::unreadable(&shown(&self.folders.clusters), &error)
-                    .hint("set `cluster: {path: …}` in kit.yaml to the folder of the clusters");
-                return (Vec::new(), vec![problem]);
-            }
-        };
-        let folders: Vec<_> =
-            entries.iter().filter(|entry| entry.is_dir && !entry.name.starts_with('.')).collect();
-        let read: Vec<Result<Option<Cluster>, Problem>> = folders
-            .par_iter()
-            .map(|entry| self.cluster(&self.folders.clusters.join(&entry.name), entry.is_link, selection))
-            .collect();
-        let (mut clusters, mut problems) = (Vec::new(), Vec::new());
-        for result in read {
-            match result {
-                Ok(Some(cluster)) => clusters.push(cluster),
-                Ok(None) => {}
-                Err(problem) => problems.push(problem),
-            }
-        }
-        clusters.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut unique: Vec<Cluster> = Vec::with_capacity(clusters.len());
-        for group in clusters.chunk_by(|a, b| a.name == b.name) {
-            match group {
-                [cluster] => unique.push(cluster.clone()),
-                [first, others @ ..] => problems.extend(others.iter().map(|other| {
-                    Problem::new(format!(
-                        "two clusters are named `{}`: the other one is {}",
-                        other.name, first.file
-                    ))
-                    .at(Place::of_file(other.file.clone()))
-                    .hint("give each cluster its own `metadata.name`")
-                    .in_cluster(&other.name)
-                })),
-                [] => {}
-            }
-        }
-        if problems.is_empty() {
-            problems.extend(self.unmatched(selection, &unique));
-        }
-        (unique, problems)
-    }
-
-    fn unmatched(&self, selection: &Selection, found: &[Cluster]) -> Vec<Problem> {
-        let names = selection.names.iter().filter(|(_, glob)| !found.iter().any(|c| glob.is_match(&*c.name)));
-        let types = selection.types.iter().filter(|(_, glob)| !found.iter().any(|c| glob.is_match(&*c.kind)));
-        let mut problems = Vec::new();
-        let known = || {
-            let (all, _) = self.clusters(&Selection::default());
-            all
-        };
-        for (pattern, _) in names {
-            let all = known();
-            let problem = Problem::new(format!("no cluster matches `--cluster-name {pattern}`"));
-            problems.push(did_you_mean(problem, pattern, all.iter().map(|cluster| &*cluster.name)));
-        }
-        for (pattern, _) in types {
-            let problem = Problem::new(format!("no cluster matches `--cluster-type {pattern}`"));
-            problems.push(did_you_mean(problem, pattern, self.types.keys().map(String::as_str)));
-        }
-        problems
-    }
-
-    fn cluster(
-        &self,
-        folder: &Path,
-        is_link: bool,
-        selection: &Selection,
-    ) -> Result<Option<Cluster>, Problem> {
-        let path = folder.join("cluster.yaml");
-        let file = shown(&path);
-        if is_link && !self.files.is_inside(&self.folders.root, folder).unwrap_or(false) {
-            return Err(
-                Problem::new("a symbolic link leaves the repository").at(Place::of_file(shown(folder)))
-            );
-        }
-        let Some(text) = self.text(&path)? else { return Ok(None) };
-        if !selection.may_match(&text) {
-            return Ok(None);
-        }
-        let node = self.parse(&text, &file, Layer::Cluster)?;
-        let at_file = || Place::of_file(file.as_str());
-        if node.as_map().is_none() {
-            let problem = Problem::new(format!("expected a map with `metadata`, found {}", node.kind()));
-            return Err(problem.at(at_file()));
-        }
-        let metadata = |key: &str| node.get("metadata").and_then(|metadata| metadata.get(key));
-        let Some(name) = metadata("name").filter(|name| !name.is_null()) else {
-            return Err(Problem::new("`metadata.name` is missing").at(at_file()));
-        };
-        if name.as_map().is_some() || name.as_list().is_some() {
-            let problem = Problem::new(format!("`metadata.name` must be text, found {}", name.kind()));
-            return Err(problem.at(self.place(&name.origin).unwrap_or_else(at_file)).excerpt_of(&text));
-        }
-        let text_name = name.to_text();
-        if !selection.has_name(&text_name) {
-            return Ok(None);
-        }
-        text_name.parse::<ClusterName>().map_err(|error| {
-            Problem::new(error.to_string())
-                .at(self.place(&name.origin).unwrap_or_else(at_file))
-                .excerpt_of(&text)
-                .hint("the name of a cluster is the name of its folder in the generated tree")
-        })?;
-        match node.get("kind").and_then(|kind| kind.as_text()) {
-            Some(kind) if &**kind == "ClusterNamespace" => {}
-            _ => return Err(Problem::new("`kind` must be `ClusterNamespace`").at(at_file())),
-        }
-        let Some(kind) = metadata("type").filter(|kind| !kind.is_null()) else {
-            return Err(Problem::new(format!("`metadata.type` of cluster `{text_name}` is missing"))
-                .at(at_file())
-                .hint(format!("add `type: NAME`, one of: {}", self.known_types())));
-        };
-        let kind_text = kind.to_text();
-        if !selection.has_type(&kind_text) {
-            return Ok(None);
-        }
-        if !self.types.contains_key(&kind_text) {
-            let problem =
-                Problem::new(format!("cluster `{text_name}` has a type that no file defines: `{kind_text}`"))
-                    .at(self.place(&kind.origin).unwrap_or_else(at_file))
-                    .excerpt_of(&text)
-                    .cause(format!(
-                        "types are the `metadata.type` of {}/*-var.yaml: {}",
-                        shown(&self.folders.types),
-                        self.known_types()
-                    ));
-            return Err(did_you_mean(problem, &kind_text, self.types.keys().map(String::as_str)));
-        }
-        Ok(Some(Cluster {
-            name: text_name.into(),
-            kind: kind_text.into(),
-            folder: folder.to_owned(),
-            file: file.into(),
-            definition: node,
-        }))
-    }
-
-    fn known_types(&self) -> String {
-        if self.types.is_empty() {
-            return "none".to_owned();
-        }
-        self.types.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        Some(Place { file: self.parsed.table.name(origin.file), line: origin.line, column: origin.column })
     }
 
     /// In kit's repositories, what aliases leave of the lists that they put in several places.
@@ -570,134 +394,10 @@ enum Kind {
     Any,
 }
 
-fn read_config(files: &dyn Files, path: &Path) -> Result<(PathBuf, KitConfig), Problem> {
-    let path = if path.is_dir() { path.join(manifest::config::FILE_NAME) } else { path.to_owned() };
-    let name = shown(&path);
-    let bytes = files.read(&path).map_err(|error| {
-        let problem = Problem::unreadable(&name, &error);
-        if error.kind() == io::ErrorKind::NotFound {
-            problem
-                .hint("name it with `--conf PATH/kit.yaml`, or make a repository with `deploymentizer init`")
-        } else {
-            problem
-        }
-    })?;
-    let text = String::from_utf8(bytes)
-        .map_err(|error| not_utf8(&name, error.as_bytes(), error.utf8_error().valid_up_to()))?;
-    match KitConfig::parse(&text, Path::new(&name)) {
-        Ok(config) => Ok((path, config)),
-        Err(error) => {
-            let mut problem = Problem::new(error.to_string());
-            if let manifest::ConfigError::Invalid { location: Some((line, column)), message, .. } = &error {
-                let place = Place { file: name.into(), line: *line as u32, column: *column as u32 };
-                problem = Problem::new(message.clone()).at(place).excerpt_of(&text);
-            }
-            problem.hints.extend(error.hint());
-            Err(problem)
-        }
-    }
-}
-
 fn not_utf8(name: &str, bytes: &[u8], valid: usize) -> Problem {
     let before = &bytes[..valid];
     let line = before.iter().filter(|&&byte| byte == b'\n').count() as u32 + 1;
     let start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
     let column = String::from_utf8_lossy(&before[start..]).chars().count() as u32 + 1;
     Problem::new("the file is not UTF-8 text").at(Place { file: name.into(), line, column })
-}
-
-/// Whether a folder holds a `.mustache` file, at any depth.
-fn has_mustache(files: &dyn Files, folder: &Path) -> bool {
-    let Ok(entries) = files.list(folder) else { return false };
-    entries.iter().any(|entry| !entry.is_dir && entry.name.ends_with(".mustache"))
-        || entries
-            .iter()
-            .filter(|entry| entry.is_dir && !entry.is_link && !entry.name.starts_with('.'))
-            .any(|entry| has_mustache(files, &folder.join(&entry.name)))
-}
-
-/// Names every unquoted value that means one thing to kit and another to Kubernetes.
-fn disagreements(node: &yaml::Node, text: &str, name: &str, lints: &mut Vec<Problem>) {
-    match &node.value {
-        yaml::Value::Scalar(scalar) => {
-            if node.style != yaml::Style::Plain {
-                return;
-            }
-            let written = node.span.text(text);
-            let kubernetes = Schema::Kubernetes.resolve(written);
-            // A value that an alias or a line break brought in is not what stands there.
-            if Schema::JsYaml3.resolve(written) == *scalar && !same(scalar, &kubernetes) {
-                let place = Place { file: name.into(), line: node.span.line, column: node.span.column };
-                let message = format!(
-                    "`{written}` is {} here, as in kit, but {} to Kubernetes' YAML parser",
-                    meaning(scalar),
-                    meaning(&kubernetes)
-                );
-                lints.push(Problem::new(message).at(place).hint("quote it, or write the value it has here"));
-            }
-        }
-        yaml::Value::List(list) => list.iter().for_each(|item| disagreements(item, text, name, lints)),
-        yaml::Value::Map(map) => map.iter().for_each(|entry| disagreements(&entry.value, text, name, lints)),
-    }
-}
-
-fn same(a: &yaml::Scalar, b: &yaml::Scalar) -> bool {
-    let number = |scalar: &yaml::Scalar| match scalar {
-        yaml::Scalar::Int(number) => Some(*number as f64),
-        yaml::Scalar::UInt(number) => Some(*number as f64),
-        yaml::Scalar::Float(number) => Some(*number),
-        yaml::Scalar::Null | yaml::Scalar::Bool(_) | yaml::Scalar::Text(_) | yaml::Scalar::Date(_) => None,
-    };
-    match (number(a), number(b)) {
-        (Some(a), Some(b)) => a == b || (a.is_nan() && b.is_nan()),
-        _ => a == b,
-    }
-}
-
-fn meaning(scalar: &yaml::Scalar) -> String {
-    if matches!(scalar, yaml::Scalar::Text(_)) {
-        return "a string".to_owned();
-    }
-    format!("{} ({})", scalar.kind(), scalar.to_text())
-}
-
-/// Adds a hint with the nearest of `names`, if one is near.
-pub(crate) fn did_you_mean<'a>(
-    problem: Problem,
-    name: &str,
-    names: impl Iterator<Item = &'a str>,
-) -> Problem {
-    match nearest(name, names) {
-        Some(near) => problem.hint(format!("did you mean `{near}`?")),
-        None => problem,
-    }
-}
-
-/// The candidate with the fewest edits, if they are few for its length.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (name.chars().count() / 3).clamp(1, 4);
-    candidates
-        .map(|candidate| (edits(name, candidate), candidate))
-        .filter(|(distance, _)| *distance <= limit && *distance > 0)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein's distance, a transposition counting as one.
-fn edits(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
-    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let cost = usize::from(a[i - 1] != b[j - 1]);
-            let mut best = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + cost);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
 }

@@ -9,7 +9,7 @@ use render::depends::Dependencies;
 use render::inputs::{ByResource, reached};
 use render::plan::{Rendered, Renderer, claims};
 use render::problem::Problem;
-use render::source::Cluster;
+use render::source::{Cluster, Parsed};
 
 use super::{Done, absolute};
 use crate::run::checked;
@@ -17,8 +17,9 @@ use crate::validation::Validation;
 use crate::write::Part;
 
 /// What is known from the renderings before.
-#[derive(Default)]
 pub(super) struct Known {
+    /// Layers that were not saved since are not parsed again.
+    pub(super) parsed: Arc<Parsed>,
     /// The clusters whose last rendering succeeded.
     pub(super) clusters: BTreeMap<String, KnownCluster>,
     pub(super) schema: Option<Schema>,
@@ -53,6 +54,16 @@ pub(super) struct Turned {
 }
 
 impl Known {
+    pub(super) fn new() -> Self {
+        Self {
+            parsed: Arc::new(Parsed::kept()),
+            clusters: BTreeMap::new(),
+            schema: None,
+            output: None,
+            pending: BTreeSet::new(),
+        }
+    }
+
     /// Whether one of the files that a cluster is made from was saved, or a folder that holds one.
     pub(super) fn touched(&self, cluster: &str, saved: Option<&BTreeSet<PathBuf>>) -> bool {
         let (Some(known), Some(saved)) = (self.clusters.get(cluster), saved) else { return true };

@@ -55,6 +55,10 @@ impl Files for Overlay {
         }
     }
 
+    fn is_link(&self, path: &Path) -> bool {
+        !self.changes.contains_key(path) && self.below.is_link(path)
+    }
+
     fn mode(&self, path: &Path) -> io::Result<u32> {
         match self.changes.get(path) {
             Some(_) => Ok(0o644),

@@ -78,7 +78,7 @@ impl Provider for FileProvider {
         if !json.is_object() {
             return Err(Problem::new("expected a JSON object").at(Place::of_file(name)));
         }
-        let file = ask.repository.table.add(&name);
+        let file = ask.repository.parsed.table.add(&name);
         // JSON is YAML, so the spanned reader knows the lines. Where the two differ (duplicate keys), JSON decides.
         let node = match yaml::read_one(&text, &name, Schema::Core) {
             Ok(document) if document.root.to_json().is_ok_and(|read| read == json) => {
