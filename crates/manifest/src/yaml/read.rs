@@ -246,8 +246,16 @@ impl<'t> Reader<'t> {
                 let node = Node { value: Value::Scalar(scalar), span, style };
                 (Built { node, size: 1, height: 0, open: None }, anchor)
             }
-            Event::SequenceStart(style, anchor, _) => (self.list(span, shape(style), depth)?, anchor),
-            Event::MappingStart(style, anchor, _) => (self.map(span, shape(style), depth)?, anchor),
+            Event::SequenceStart(style, anchor, tag) => {
+                let tag = tag.map(|tag| format!("{}{}", tag.handle(), tag.suffix()));
+                self.refuse_tag(tag, &["seq", "omap"], &place, &span)?;
+                (self.list(span, shape(style), depth)?, anchor)
+            }
+            Event::MappingStart(style, anchor, tag) => {
+                let tag = tag.map(|tag| format!("{}{}", tag.handle(), tag.suffix()));
+                self.refuse_tag(tag, &["map", "set"], &place, &span)?;
+                (self.map(span, shape(style), depth)?, anchor)
+            }
             other => {
                 let problem = Problem::Syntax(format!("unexpected {other:?}"));
                 return Err(self.error(&span, problem));
@@ -258,6 +266,29 @@ impl<'t> Reader<'t> {
             self.anchors.insert(anchor, copy);
         }
         Ok(built)
+    }
+
+    /// js-yaml knows few tags for lists and maps. `!!pairs` is one of them, and makes something else of a list of maps:
+    /// better an error than another value.
+    fn refuse_tag(
+        &self,
+        tag: Option<String>,
+        known: &[&str],
+        place: &Place,
+        span: &Span,
+    ) -> Result<(), YamlError> {
+        let Some(tag) = tag.filter(|tag| tag != "!" && self.schema == Schema::JsYaml3) else { return Ok(()) };
+        let name = tag.strip_prefix("tag:yaml.org,2002:");
+        if name.is_some_and(|name| known.contains(&name)) {
+            return Ok(());
+        }
+        let problem = Problem::UnknownTag(name.map_or(tag.clone(), |name| format!("!!{name}")));
+        Err(match place.tag_start() {
+            Some(at) => {
+                self.error_at(at.line(), at.col(), at.byte_offset().unwrap_or(span.bytes.start), problem)
+            }
+            None => self.error(span, problem),
+        })
     }
 
     fn alias(&mut self, id: usize, span: &Span, depth: usize) -> Result<Built, YamlError> {

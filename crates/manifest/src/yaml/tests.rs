@@ -175,6 +175,13 @@ fn tags_are_obeyed() {
     let error = read("a: !vault x", "test.yaml", Schema::JsYaml3).unwrap_err();
     assert_eq!(error.to_string(), "test.yaml:1:4: unknown tag `!vault`");
     assert_eq!(fails("a: !!int x"), "test.yaml:1:4: the value is not what its tag `!!int` says");
+    let value = json("{a: !!seq [1], b: !!map {c: 1}, d: !!omap [e: 1], f: ! [1]}", Schema::JsYaml3);
+    assert_eq!(value, json!({"a": [1], "b": {"c": 1}, "d": [{"e": 1}], "f": [1]}));
+    for (text, tag) in [("a: !!pairs [b: 1]", "!!pairs"), ("a: !x\n  b: 1", "!x"), ("a: !!map [1]", "!!map")]
+    {
+        let error = read(text, "test.yaml", Schema::JsYaml3).unwrap_err();
+        assert_eq!(error.to_string(), format!("test.yaml:1:4: unknown tag `{tag}`"), "{text}");
+    }
 }
 
 #[test]
