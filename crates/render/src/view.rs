@@ -243,13 +243,9 @@ fn containers(
         }
     }
     let mut built = Vec::with_capacity(listed.len());
-    let mut any_image = false;
     for ((key, container), primary) in listed.iter().zip(primaries) {
         match one(sources, merged, name, key, container, branch, primary) {
-            Ok((node, has_image)) => {
-                any_image |= has_image;
-                built.push((key.clone(), node));
-            }
+            Ok(node) => built.push((key.clone(), node)),
             Err(more) => problems.extend(more),
         }
     }
@@ -265,7 +261,6 @@ fn containers(
             warnings.push(place(problem, primary));
         }
     }
-    let _ = any_image;
     Ok(built)
 }
 
@@ -278,7 +273,7 @@ fn primaries(listed: &[Named], has_map: bool) -> Vec<Option<Arc<Node>>> {
     listed.iter().map(|(_, container)| primary(container)).collect()
 }
 
-/// One container of a view, and whether it has an image.
+/// One container of a view.
 fn one(
     sources: &Sources<'_>,
     merged: &Merged,
@@ -287,7 +282,7 @@ fn one(
     definition: &Arc<Node>,
     branch: Option<&Arc<Node>>,
     primary: Option<Arc<Node>>,
-) -> Result<(Arc<Node>, bool), Vec<Problem>> {
+) -> Result<Arc<Node>, Vec<Problem>> {
     let repository = sources.repository;
     let mut map = definition.as_map().cloned().unwrap_or_default();
     if map.get("name").is_none_or(|name| !name.is_truthy()) {
@@ -318,19 +313,13 @@ fn one(
             && own.as_list().is_some_and(|items| !items.iter().any(|i| i.is_null()));
         map.set("env", if untouched { own } else { definition_wins(&current, &own) });
     }
-    let has_image = match map.get("image").filter(|image| image.is_truthy()) {
-        Some(_) => true,
-        None => match definition.get("image_tag").filter(|tag| tag.is_truthy()) {
-            None => false,
-            Some(tag) => {
-                let branch = map.get("branch").filter(|branch| branch.is_truthy()).or(branch);
-                let image = image(sources, tag, branch, key).map_err(|problem| vec![problem])?;
-                map.set("image", image);
-                true
-            }
-        },
-    };
-    Ok((Node::new(Value::Map(map), definition.origin), has_image))
+    let has_image = map.get("image").is_some_and(|image| image.is_truthy());
+    if let Some(tag) = definition.get("image_tag").filter(|tag| !has_image && tag.is_truthy()) {
+        let branch = map.get("branch").filter(|branch| branch.is_truthy()).or(branch);
+        let image = image(sources, tag, branch, key).map_err(|problem| vec![problem])?;
+        map.set("image", image);
+    }
+    Ok(Node::new(Value::Map(map), definition.origin))
 }
 
 fn image(
