@@ -216,7 +216,8 @@ pub(crate) struct ReachArgs {
     /// Only the clusters that a JSON document lists, as `deploymentizer --output json` prints it; `-` is stdin.
     #[arg(long, env = "KIT_CLUSTERS_FROM", value_name = "FILE")]
     pub(crate) clusters_from: Option<PathBuf>,
-    /// Clusters at a time.
+    /// Clusters in flight at a time, from their first request until they are ready. At most 64 of them are planned or written to; the
+    /// others wait for their pods, or for one of the 64.
     #[arg(long, env = "KIT_CONCURRENCY", default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) concurrency: u16,
     /// Requests at a time per cluster.

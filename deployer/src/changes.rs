@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use cluster::outcome::ClusterOutcome;
-use cluster::plan::{Change, ObjectChange};
+use cluster::plan::{Change, ObjectChange, Shown};
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
@@ -78,13 +78,15 @@ fn one_change(text: &mut String, change: &Change) {
         None => String::new(),
     };
     if change.path.is_empty() {
-        let yaml = change.after.as_ref().or(change.before.as_ref()).map(yaml).unwrap_or_default();
+        let shown = change.after.as_ref().or(change.before.as_ref());
+        let yaml = shown.map(|shown| yaml(&shown.value())).unwrap_or_default();
         yaml.lines().for_each(|line| {
             let _ = writeln!(text, "    + {line}");
         });
         return;
     }
-    match (&change.before, &change.after) {
+    let value = |shown: &Option<Shown>| shown.as_ref().map(Shown::value);
+    match (&value(&change.before), &value(&change.after)) {
         (Some(before), Some(after)) if is_long(before) || is_long(after) => {
             let _ = writeln!(text, "    {}{drift}", change.path);
             line_diff(text, &yaml(before), &yaml(after));

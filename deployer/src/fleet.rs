@@ -1,18 +1,21 @@
 //! All clusters, a bounded number at a time. A cluster that fails, or a bug that hits one, is a value among the others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cli::bug;
 use cluster::connect::{Plugins, Target};
 use cluster::events::{Event, Events};
 use cluster::outcome::{ClusterOutcome, ClusterState, Trouble};
-use cluster::plan::SharedChanges;
 use cluster::rollout::{self, RolloutOptions, Run};
 use futures::StreamExt as _;
 use futures::stream;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::input::Manifests;
+
+/// How long a cluster may keep others from their turn.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What all clusters of a run have in common.
 pub(crate) struct Fleet {
@@ -31,15 +34,10 @@ pub(crate) async fn deploy(
 ) -> Vec<ClusterOutcome> {
     let concurrency = fleet.concurrency;
     let fleet = Arc::new(fleet);
-    let changes = SharedChanges::default();
     let mut outcomes: Vec<(usize, ClusterOutcome)> = stream::iter(targets.into_iter().enumerate())
         .map(|(index, target)| {
-            let (fleet, events, changes) = (fleet.clone(), events.clone(), &changes);
-            async move {
-                let mut outcome = one_of(&fleet, target, events).await;
-                changes.share(&mut outcome.changes);
-                (index, outcome)
-            }
+            let (fleet, events) = (fleet.clone(), events.clone());
+            async move { (index, one_of(&fleet, target, events).await) }
         })
         .buffer_unordered(concurrency)
         .collect()
@@ -74,7 +72,8 @@ pub(crate) async fn one_of(
 async fn one(fleet: &Arc<Fleet>, target: &Target, events: UnboundedSender<Event>) -> ClusterOutcome {
     let events = Events::new(target.name.clone(), events);
     let (reader, name) = (fleet.clone(), target.name.clone());
-    let run = Run { mask: fleet.run.mask.with_same_key(), ..fleet.run.clone() };
+    let run = fleet.run.of_cluster();
+    run.busy.begin().await;
     let mask = run.mask.clone();
     let manifests = tokio::task::spawn_blocking(move || {
         let secrets = reader.manifests.secrets(&name).unwrap_or_default();
@@ -97,7 +96,14 @@ async fn one(fleet: &Arc<Fleet>, target: &Target, events: UnboundedSender<Event>
             return failed(target.name.clone(), Trouble::new("this is a bug in deployer").because(said));
         }
     };
-    rollout::deploy(target, &manifests, &fleet.options, &fleet.plugins, &run, events).await
+    let deploy = rollout::deploy(target, manifests, &fleet.options, &fleet.plugins, &run, events);
+    tokio::pin!(deploy);
+    tokio::select! {
+        outcome = &mut deploy => return outcome,
+        // A cluster that is dead, slow or somebody else's for the moment is in nobody's way.
+        () = tokio::time::sleep(PATIENCE) => run.busy.rest(),
+    }
+    deploy.await
 }
 
 pub(crate) fn failed(cluster: manifest::ClusterName, trouble: Trouble) -> ClusterOutcome {

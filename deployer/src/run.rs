@@ -1,9 +1,9 @@
 //! `deployer`, from its arguments to its exit code: load, plan, act, tell.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use cli::{Exit, Failure, Printer, Problem};
+use cluster::busy::Busy;
 use cluster::connect::{Plugins, Target};
 use cluster::inventory::RollbackTo;
 use cluster::outcome::{ClusterOutcome, ClusterState};
@@ -11,7 +11,6 @@ use cluster::plan::Mask;
 use cluster::rollout::{RolloutOptions, Run};
 use cluster::stop::Stop;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
 
 use crate::args::{Args, ChangeArgs, Command, DeployArgs, ReachArgs, ReportArgs, ReportCommand};
 use crate::configs::{self, ClusterFilter};
@@ -28,6 +27,9 @@ use crate::{
 
 /// Writes in flight over all clusters: what one process, its sockets and its memory can bear.
 const WRITES: usize = 256;
+/// Clusters that are planned or written to at a time, however many are waited for: each holds its manifests and what is live.
+/// Enough to keep a few cores busy over a slow network; the default of `--concurrency` is below it.
+const BUSY: usize = 64;
 
 pub(crate) fn run(args: Args, printer: &Printer) -> Result<Exit, Failure> {
     match args.command {
@@ -243,7 +245,7 @@ pub(crate) fn fleet(reach: &ReachArgs, manifests: Manifests, options: RolloutOpt
         manifests,
         options,
         plugins: Plugins::new(reach.plugin_timeout),
-        run: Run { mask: Mask::new(), stop, writes: Arc::new(Semaphore::new(WRITES)) },
+        run: Run { busy: Busy::at_most(BUSY), ..Run::new(Mask::new(), stop, WRITES) },
         concurrency: usize::from(reach.concurrency),
     }
 }

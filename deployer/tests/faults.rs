@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cluster::connect::{ConnectOptions, Contexts, Plugins, RetryPolicy, Target, read_kubeconfigs};
@@ -16,7 +15,6 @@ use cluster::rollout::{Extent, RolloutOptions, Run, deploy};
 use cluster::stop::Stop;
 use manifest::Object;
 use simcluster::{Action, Fault, Options, Simulation};
-use tokio::sync::Semaphore;
 
 /// What a cluster may take in these tests.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -45,7 +43,7 @@ fn options() -> RolloutOptions {
 
 fn run_with(mask: Mask) -> Run {
     let (_, stop) = Stop::new();
-    Run { mask, stop, writes: Arc::new(Semaphore::new(64)) }
+    Run::new(mask, stop, 64)
 }
 
 fn of(objects: &[Object]) -> Manifests {
@@ -55,7 +53,7 @@ fn of(objects: &[Object]) -> Manifests {
 async fn go(target: &Target, objects: &[Object]) -> ClusterOutcome {
     let events = Events::unheard(target.name.clone());
     let plugins = Plugins::new(Duration::from_secs(5));
-    deploy(target, &of(objects), &options(), &plugins, &run_with(Mask::new()), events).await
+    deploy(target, of(objects), &options(), &plugins, &run_with(Mask::new()), events).await
 }
 
 fn target(dir: &Path, name: &str, kubeconfig: &str) -> Target {
@@ -104,7 +102,7 @@ async fn differing(target: &Target, objects: &[Object]) -> BTreeSet<String> {
     let events = Events::unheard(target.name.clone());
     let options = RolloutOptions { extent: Extent::Plan, ..options() };
     let plan =
-        deploy(target, &of(objects), &options, &Plugins::new(LIMIT), &run_with(Mask::new()), events).await;
+        deploy(target, of(objects), &options, &Plugins::new(LIMIT), &run_with(Mask::new()), events).await;
     assert_eq!(plan.trouble, None);
     plan.objects
         .iter()

@@ -40,6 +40,14 @@ pub(crate) struct Applying<'a> {
     pub(crate) steps: Vec<ObjectResult>,
 }
 
+/// What has to be known of a Job that goes by itself when its content is forgotten.
+pub(crate) struct PassingJob {
+    index: usize,
+    suspended: bool,
+    /// When it was read.
+    completed: bool,
+}
+
 impl<'a> Applying<'a> {
     pub(crate) fn new(
         connection: &'a Connection,
@@ -186,20 +194,25 @@ impl<'a> Applying<'a> {
         object.live.is_none() && !object.is_done_and_gone()
     }
 
-    /// The Jobs that go by themselves and are known to have completed.
-    pub(crate) fn finished_jobs(&self) -> Vec<ObjectRef> {
-        self.objects()
-            .filter(|(index, object)| {
-                let live =
-                    || object.live.as_ref().is_some_and(|live| finished_job::completed(live).is_some());
-                let done = match self.waited.get(index) {
-                    Some(end) => end.is_none() && object.wanted.value["spec"]["suspend"] != true,
-                    None => !self.written.contains_key(index) && live(),
-                };
-                done && object.member && finished_job::has_ttl(&object.wanted)
-            })
-            .map(|(_, object)| object.wanted.object.clone())
-            .collect()
+    /// The Jobs that go by themselves.
+    pub(crate) fn passing_jobs(&self) -> Vec<PassingJob> {
+        let jobs =
+            self.objects().filter(|(_, object)| object.member && finished_job::has_ttl(&object.wanted));
+        jobs.map(|(index, object)| PassingJob {
+            index,
+            suspended: object.wanted.value["spec"]["suspend"] == true,
+            completed: object.live.as_ref().is_some_and(|live| finished_job::completed(live).is_some()),
+        })
+        .collect()
+    }
+
+    /// Those of `jobs` that are known to have completed.
+    pub(crate) fn finished_jobs(&self, jobs: &[PassingJob]) -> Vec<ObjectRef> {
+        let done = |job: &&PassingJob| match self.waited.get(&job.index) {
+            Some(end) => end.is_none() && !job.suspended,
+            None => !self.written.contains_key(&job.index) && job.completed,
+        };
+        jobs.iter().filter(done).map(|job| self.plan.objects[job.index].wanted.object.clone()).collect()
     }
 
     /// Waits for some objects of the plan and remembers how that ended.
@@ -294,6 +307,7 @@ impl<'a> Applying<'a> {
     /// Waits for objects that are not part of this deploy.
     async fn elsewhere(&self, selector: &str, namespace: Option<&str>) -> Result<(), String> {
         let deadline = (Instant::now() + self.options.dependency_timeout).min(self.connection.deadline());
+        self.run.busy.rest();
         loop {
             let mut found = 0;
             let mut waiting = None;

@@ -14,6 +14,7 @@
 mod apply;
 mod applying;
 pub mod bake;
+pub mod busy;
 pub mod connect;
 pub mod discovery;
 pub mod events;
@@ -32,6 +33,7 @@ mod planning;
 pub mod prune;
 mod pruning;
 pub mod pull;
+mod reporting;
 mod resource_set;
 mod rollback;
 pub mod rollout;

@@ -12,8 +12,9 @@ use crate::outcome::{ClusterState, ObjectResult, Trouble};
 use crate::plan::SetPlan;
 use crate::planning::{self, PlanError};
 use crate::prune::{PruneBudget, PruneOptions};
+use crate::reporting::Report;
 use crate::resource_set;
-use crate::rollout::{Report, RolloutOptions};
+use crate::rollout::RolloutOptions;
 use crate::strategy::{FAST_ROLLBACK, ROLLING_UPDATE};
 use crate::turn::Turn;
 
@@ -132,17 +133,18 @@ async fn back(
     let text = format!("the deploy failed: deploy `{}` is brought back", revision.id);
     turn.connection.events().emit(Happening::Warning { object: None, text });
     let mut second = Report::new(turn.connection.target(), Instant::now(), turn.connection.events().clone());
-    let plan = match planning::plan(turn.connection, &manifests, None, &options, turn.run).await {
+    turn.run.busy.begin().await;
+    let mut plan = match planning::plan(turn.connection, &manifests, None, &options, turn.run).await {
         Ok(plan) => plan,
         Err(error) => {
             second.no_plan(error, turn.run);
             return Err(said(&second));
         }
     };
-    if !second.admit(&plan, &options) {
+    if !second.admit(&mut plan, &options, turn.run) {
         return Err(said(&second));
     }
-    let again = Turn { connection: turn.connection, manifests: &manifests, options: &options, run: turn.run };
+    let mut again = Turn { connection: turn.connection, manifests, options: &options, run: turn.run };
     again.supersede(failed, plan, &mut second).await;
     match second.outcome.state {
         ClusterState::Done => Ok(revision.id),
@@ -163,7 +165,7 @@ fn said(report: &Report<'_>) -> Trouble {
 
 impl Turn<'_> {
     /// Carries out `plan` in place of the deploy `failed`, under the lease that is held.
-    async fn supersede(&self, failed: u64, mut plan: crate::plan::Plan, report: &mut Report<'_>) {
+    async fn supersede(&mut self, failed: u64, mut plan: crate::plan::Plan, report: &mut Report<'_>) {
         if let Some(set) = &mut plan.set
             && let Some(revision) = set.next.history.iter_mut().find(|revision| revision.revision == failed)
         {

@@ -15,8 +15,9 @@ use crate::lease::{self, Lease, NoLease};
 use crate::outcome::{ClusterState, ObjectResult, Trouble};
 use crate::plan::{Action, Plan, SetPlan};
 use crate::planning;
+use crate::reporting::Report;
 use crate::rollback;
-use crate::rollout::{self, Report, RolloutOptions, Run};
+use crate::rollout::{self, RolloutOptions, Run};
 use crate::strategy;
 use crate::writing;
 
@@ -26,16 +27,17 @@ const PLANS: u32 = 5;
 /// What a turn is about.
 pub(crate) struct Turn<'a> {
     pub(crate) connection: &'a Connection,
-    pub(crate) manifests: &'a Manifests,
+    pub(crate) manifests: Manifests,
     pub(crate) options: &'a RolloutOptions,
     pub(crate) run: &'a Run,
 }
 
 impl Turn<'_> {
     /// Carries out `plan`.
-    pub(crate) async fn take(&self, plan: Plan, report: &mut Report<'_>) {
+    pub(crate) async fn take(mut self, mut plan: Plan, report: &mut Report<'_>) {
         let Some(set) = plan.set.as_ref().filter(|_| plan.writes()) else {
-            rollout::carry_out(self.connection, &plan, self.options, self.run, report, Vec::new()).await;
+            self.manifests = Manifests::default();
+            rollout::carry_out(self.connection, &mut plan, self.options, self.run, report, Vec::new()).await;
             return;
         };
         let namespace = set.namespace.clone();
@@ -45,10 +47,11 @@ impl Turn<'_> {
         };
         match &lease {
             Some(held) => {
+                let connection = self.connection;
                 let work = self.work(plan, early, report);
                 tokio::select! {
                     () = work => {}
-                    () = held.keep(self.connection) => {}
+                    () = held.keep(connection) => {}
                 }
             }
             None => self.work(plan, early, report).await,
@@ -111,11 +114,18 @@ impl Turn<'_> {
         }
     }
 
-    pub(crate) async fn work(&self, plan: Plan, early: Vec<(usize, ObjectResult)>, report: &mut Report<'_>) {
-        let Some((plan, mut inventory)) = self.begin(plan, report).await else { return };
+    pub(crate) async fn work(
+        &mut self,
+        plan: Plan,
+        early: Vec<(usize, ObjectResult)>,
+        report: &mut Report<'_>,
+    ) {
+        let Some((mut plan, mut inventory)) = self.begin(plan, report).await else { return };
         let surplus = self.keep(&plan, &mut inventory).await;
+        // The plan is not made again, and whoever brings it back reads what was kept.
+        self.manifests = Manifests::default();
         let finished =
-            rollout::carry_out(self.connection, &plan, self.options, self.run, report, early).await;
+            rollout::carry_out(self.connection, &mut plan, self.options, self.run, report, early).await;
         let Some(set) = &plan.set else { return };
         self.finish(&plan, set, &mut inventory, report, &finished).await;
         if self.options.set.rollback_on_failure
@@ -157,11 +167,12 @@ impl Turn<'_> {
     /// Writes what is about to happen; makes the plan again where the cluster has moved since it was made.
     async fn begin(&self, mut plan: Plan, report: &mut Report<'_>) -> Option<(Plan, Inventory)> {
         for _ in 0..PLANS {
-            let Some(set) = &plan.set else { return Some((plan, Inventory::default())) };
-            let mut next = set.next.clone();
+            let Some(set) = &mut plan.set else { return Some((plan, Inventory::default())) };
+            let mut next = std::mem::take(&mut set.next);
             if plan.changes_objects() {
                 self.record(&plan, &mut next);
             }
+            let Some(set) = &plan.set else { return Some((plan, Inventory::default())) };
             match inventory::write(self.connection, &mut next, &set.name, &set.namespace).await {
                 Ok(()) => return Some((plan, next)),
                 Err(WriteError::Moved) => {}
@@ -171,14 +182,14 @@ impl Turn<'_> {
                     return None;
                 }
             }
-            match planning::plan(self.connection, self.manifests, None, self.options, self.run).await {
+            match planning::plan(self.connection, &self.manifests, None, self.options, self.run).await {
                 Ok(again) => plan = again,
                 Err(error) => {
                     report.no_plan(error, self.run);
                     return None;
                 }
             }
-            if !report.admit(&plan, self.options) {
+            if !report.admit(&mut plan, self.options, self.run) {
                 return None;
             }
             if !plan.writes() {

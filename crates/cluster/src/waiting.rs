@@ -1,7 +1,5 @@
 //! The bridge between a plan and [`crate::wait`]: which objects to wait for, and what a wait's end means for a deploy.
 
-use std::collections::BTreeMap;
-
 use kube::core::{ApiResource, GroupVersionKind};
 use manifest::ObjectRef;
 use tokio::time::Instant;
@@ -39,13 +37,14 @@ pub(crate) async fn wait(
     if targets.is_empty() {
         return Vec::new();
     }
+    run.busy.rest();
     let wait_targets = targets.iter().map(|target| wait_target(target)).collect();
     let wait_options = WaitOptions {
         health: options.health.clone(),
         log_lines: options.log_lines,
         ..WaitOptions::until(deadline)
     };
-    let mut last: BTreeMap<ObjectRef, String> = BTreeMap::new();
+    let mut last = Last::new(targets);
     let ends = {
         let on_event = |event: WaitEvent| tell(connection, &run.mask, event, &mut last);
         tokio::select! {
@@ -59,8 +58,8 @@ pub(crate) async fn wait(
             .iter()
             .map(|target| {
                 let mut trouble = Trouble::new("the run was stopped while it was waited for");
-                if let Some(seen) = last.get(&target.object.wanted.object) {
-                    trouble = trouble.because(seen.clone());
+                if let Some(seen) = last.of(&target.object.wanted.object) {
+                    trouble = trouble.because(seen);
                 }
                 Some(NotReady { trouble, diagnoses: Vec::new() })
             })
@@ -81,7 +80,35 @@ fn wait_target(target: &Await<'_>) -> WaitTarget {
     }
 }
 
-fn tell(connection: &Connection, mask: &Mask, event: WaitEvent, last: &mut BTreeMap<ObjectRef, String>) {
+/// The last that was said of each target.
+struct Last<'a> {
+    /// Sorted.
+    objects: Vec<&'a ObjectRef>,
+    said: Vec<Box<str>>,
+}
+
+impl<'a> Last<'a> {
+    fn new(targets: &[Await<'a>]) -> Self {
+        let mut objects: Vec<&ObjectRef> =
+            targets.iter().map(|target| &target.object.wanted.object).collect();
+        objects.sort_unstable();
+        let said = vec![Box::default(); objects.len()];
+        Self { objects, said }
+    }
+
+    fn note(&mut self, object: &ObjectRef, message: &str) {
+        if let Ok(index) = self.objects.binary_search(&object) {
+            self.said[index] = message.into();
+        }
+    }
+
+    fn of(&self, object: &ObjectRef) -> Option<&str> {
+        let index = self.objects.binary_search(&object).ok()?;
+        Some(&*self.said[index]).filter(|said| !said.is_empty())
+    }
+}
+
+fn tell(connection: &Connection, mask: &Mask, event: WaitEvent, last: &mut Last<'_>) {
     let mut brief = None;
     let (object, stage, message) = match event {
         WaitEvent::Progress { object, message } | WaitEvent::Lost { object, message } => {
@@ -101,7 +128,7 @@ fn tell(connection: &Connection, mask: &Mask, event: WaitEvent, last: &mut BTree
         }
     };
     let message = mask.text(&message);
-    last.insert(object.clone(), message.clone());
+    last.note(&object, &message);
     connection.events().emit(Happening::Rollout { object, stage, message, brief });
 }
 

@@ -8,7 +8,6 @@ use cluster::connect::Target;
 use cluster::events::Event;
 use cluster::fleet::{Entry, Ledger, Standing, Verdict, Wave};
 use cluster::outcome::{ClusterOutcome, ClusterState, ObjectResult, Trouble};
-use cluster::plan::SharedChanges;
 use cluster::rollout::Extent;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -47,8 +46,6 @@ struct Drive<'a> {
     events: UnboundedSender<Event>,
     teller: &'a Teller,
     driven: Driven,
-    /// Equal changes of a fleet are kept once.
-    changes: SharedChanges,
 }
 
 /// Rolls out in waves.
@@ -69,7 +66,6 @@ pub(crate) async fn drive(
         events,
         teller,
         driven: Driven::default(),
-        changes: SharedChanges::default(),
     };
     let waves = &planned.rollout.waves;
     for (index, wave) in waves.iter().enumerate().take(planned.extent) {
@@ -177,8 +173,7 @@ impl Drive<'_> {
     }
 
     /// A cluster has come to its end.
-    async fn ended(&mut self, wave: &Wave, mut outcome: ClusterOutcome) -> Result<(), Halt> {
-        self.changes.share(&mut outcome.changes);
+    async fn ended(&mut self, wave: &Wave, outcome: ClusterOutcome) -> Result<(), Halt> {
         let cluster = outcome.cluster.clone();
         let because = why(&outcome);
         let (verdict, entry) = match outcome.state {

@@ -17,14 +17,13 @@ use futures::future::join_all;
 use manifest::Object;
 use serde_json::json;
 use testkit::{Clusters, FaultProxy, fresh_name};
-use tokio::sync::Semaphore;
 
 use crate::stage::{SHOP, connect, watch};
 
 /// More writes than any of these deploys makes.
 const WRITES: u64 = 18;
 
-fn options(sets: &str, namespace: &str, id: Option<&str>) -> RolloutOptions {
+pub(crate) fn options(sets: &str, namespace: &str, id: Option<&str>) -> RolloutOptions {
     let limit = Duration::from_secs(60);
     RolloutOptions {
         connect: ConnectOptions {
@@ -105,11 +104,11 @@ async fn go(target: &Target, sets: &str, namespace: &str, image: &str, id: Optio
     let text = text.replace("NS", namespace).replace("IMAGE", image);
     let objects: Vec<Object> = manifest::load::parse_objects(&text, "shop.yaml").unwrap();
     let (_, stop) = Stop::new();
-    let run = Run { mask: Mask::new(), stop, writes: Arc::new(Semaphore::new(64)) };
+    let run = Run::new(Mask::new(), stop, 64);
     let events = Events::unheard(target.name.clone());
     let objects = Manifests { objects, left_out: Vec::new() };
     let plugins = Plugins::new(Duration::from_secs(5));
-    deploy(target, &objects, &options(sets, namespace, id), &plugins, &run, events).await
+    deploy(target, objects, &options(sets, namespace, id), &plugins, &run, events).await
 }
 
 /// What a namespace holds, without what is another one in every run.

@@ -10,5 +10,6 @@ mod killed;
 mod sets;
 mod stage;
 mod switching;
+mod together;
 mod trace;
 mod usage;

@@ -151,7 +151,10 @@ fn tls(reach: &Reach, credentials: &Credentials, base: &Uri) -> Result<rustls::C
         config.auth_info.client_certificate_data = Some(STANDARD.encode(certificate));
         config.auth_info.client_key_data = Some(STANDARD.encode(key).into());
     }
-    config.rustls_client_config().map_err(ConnectError::tls)
+    let mut config = config.rustls_client_config().map_err(ConnectError::tls)?;
+    // There is one server; room for the sessions of 256 would be 24 kB for each cluster.
+    config.resumption = rustls::client::Resumption::in_memory_sessions(1);
+    Ok(config)
 }
 
 /// The CA of a cluster entry, PEM; absent means the system's.

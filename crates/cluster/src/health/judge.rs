@@ -1,6 +1,6 @@
 //! When is a problem a failure? Pure: what is wrong now, and the time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Diagnosis, Problem};
@@ -63,7 +63,8 @@ struct Clock {
 /// Follows the problems of one rollout through time. Times are durations since any fixed moment.
 #[derive(Debug, Clone, Default)]
 pub struct Judge {
-    seen: BTreeMap<Key, Clock>,
+    /// One or two as a rule.
+    seen: Vec<(Key, Clock)>,
     progress: String,
     progressed: Duration,
 }
@@ -82,14 +83,15 @@ impl Judge {
             self.progressed = now;
         }
         // Gone for as long as it would have had to last: recovered. A crash loop is up for moments in between.
-        self.seen.retain(|_, clock| clock.gone.is_none_or(|gone| now.saturating_sub(gone) <= options.grace));
+        self.seen
+            .retain(|(_, clock)| clock.gone.is_none_or(|gone| now.saturating_sub(gone) <= options.grace));
         let present: BTreeSet<Key> = problems.iter().map(key).collect();
-        for (_, clock) in self.seen.iter_mut().filter(|(key, _)| !present.contains(*key)) {
+        for (_, clock) in self.seen.iter_mut().filter(|(key, _)| !present.contains(key)) {
             clock.gone.get_or_insert(now);
         }
         let mut next: Option<Duration> = None;
         for (index, diagnosis) in problems.iter().enumerate() {
-            let clock = self.seen.entry(key(diagnosis)).or_insert(Clock { first: now, gone: None });
+            let clock = self.clock(key(diagnosis), now);
             clock.gone = None;
             let Some(patience) = diagnosis.problem.patience(options.grace) else { continue };
             if !options.enabled || options.ignores(diagnosis) {
@@ -108,6 +110,19 @@ impl Judge {
             }
         }
         next.map_or(Verdict::Fine, Verdict::Suspicious)
+    }
+}
+
+impl Judge {
+    /// The clock of a problem, which runs from `now` if it is new.
+    fn clock(&mut self, key: Key, now: Duration) -> &mut Clock {
+        let known = self.seen.iter().position(|(other, _)| *other == key);
+        let index = known.unwrap_or_else(|| {
+            self.seen.reserve_exact(1);
+            self.seen.push((key, Clock { first: now, gone: None }));
+            self.seen.len() - 1
+        });
+        &mut self.seen[index].1
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Inventory, SetName};
 use crate::connect::{Call, CallError, Connection};
@@ -72,7 +72,7 @@ pub(crate) async fn write(
     };
     match connection.call(&call.with_body("application/json", &wanted)).await {
         Ok(reply) => {
-            inventory.live = Some(reply.value);
+            inventory.live = Some(metadata_of(reply.value));
             Ok(())
         }
         Err(error) if error.is(409) => {
@@ -80,7 +80,7 @@ pub(crate) async fn write(
             let found = read(connection, set, namespace).await;
             match found {
                 Ok(found) if found.live.as_ref().is_some_and(|live| same_data(live, &wanted)) => {
-                    inventory.live = found.live;
+                    inventory.live = found.live.map(metadata_of);
                     Ok(())
                 }
                 Ok(_) | Err(ReadError::Damaged { .. }) => Err(WriteError::Moved),
@@ -89,6 +89,15 @@ pub(crate) async fn write(
         }
         Err(error) => Err(WriteError::Call(error)),
     }
+}
+
+/// What the next write needs; the data are what was just rendered, and may be large.
+fn metadata_of(mut live: Value) -> Value {
+    let mut metadata = live["metadata"].take();
+    if let Some(metadata) = metadata.as_object_mut() {
+        metadata.remove("managedFields");
+    }
+    json!({"metadata": metadata})
 }
 
 fn same_data(live: &Value, wanted: &Value) -> bool {

@@ -1,7 +1,9 @@
 //! What differs between two states of an object, field by field: lists by key, nothing that only a server cares about, secrets as
 //! tokens.
 
-use serde::Serialize;
+use std::fmt;
+
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::mask::Mask;
@@ -9,20 +11,57 @@ use super::ownership::{Step, owner_of};
 use super::wanted::is_volatile;
 
 /// One field that differs. Values are masked already.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Change {
     /// `spec.template.spec.containers[api].image`.
     pub path: String,
     /// What is there; absent if nothing is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub before: Option<Value>,
+    pub before: Option<Shown>,
     /// What is to be there; absent if it goes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub after: Option<Value>,
+    pub after: Option<Shown>,
     /// Who changed a field of ours since the last deploy: this is drift, and is put back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drift: Option<String>,
+}
+
+/// A value as it is shown, kept as JSON text: as a tree it takes twenty times as much, and a fleet's changes are kept to the end of
+/// a run.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Shown(Box<str>);
+
+impl Shown {
+    /// The value itself.
+    pub fn value(&self) -> Value {
+        // It was written from one.
+        serde_json::from_str(&self.0).unwrap_or_default()
+    }
+}
+
+impl From<&Value> for Shown {
+    fn from(value: &Value) -> Self {
+        Self(value.to_string().into())
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for Shown {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value().serialize(serializer)
+    }
 }
 
 /// The changes from `before` to `after`; `before` is a live object with its managed fields, or null.
@@ -31,13 +70,17 @@ pub(crate) fn changes(before: &Value, after: &Value, mask: &Mask) -> Vec<Change>
     let shown = |value: &Value| (!value.is_null()).then(|| mask.object(&without_noise(value)));
     let mut found = Vec::new();
     compare(shown(before).as_ref(), shown(after).as_ref(), &mut Vec::new(), &mut found);
-    found
+    let mut changes: Vec<Change> = found
         .into_iter()
         .map(|Found { path, before: old, after }| {
             let drift = old.as_ref().and_then(|_| owner_of(before, &path));
-            Change { path: display(&path), before: old, after, drift }
+            let shown = |value: Option<Value>| value.as_ref().map(Shown::from);
+            Change { path: display(&path), before: shown(old), after: shown(after), drift }
         })
-        .collect()
+        .collect();
+    // They are kept to the end of the run, and have the room of the trees that they were made of.
+    changes.shrink_to_fit();
+    changes
 }
 
 /// The object without what the server maintains and what differs on every deploy.
@@ -225,7 +268,7 @@ mod tests {
         changes(before, after, &Mask::new())
             .iter()
             .map(|change| {
-                let text = |value: &Option<Value>| value.as_ref().map_or("-".into(), ToString::to_string);
+                let text = |value: &Option<Shown>| value.as_ref().map_or("-".into(), ToString::to_string);
                 let drift = change.drift.as_ref().map_or(String::new(), |by| format!(" ({by})"));
                 format!("{}: {} -> {}{drift}", change.path, text(&change.before), text(&change.after))
             })

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::diff::{Change, without_noise};
+use super::diff::{Change, Shown, without_noise};
 use super::{Action, Plan, PlannedObject};
 use crate::fleet::{Rollout, Wave};
 use crate::outcome::Trouble;
@@ -169,7 +169,8 @@ pub struct ReviewedChange {
 
 impl From<&Change> for ReviewedChange {
     fn from(change: &Change) -> Self {
-        Self { path: change.path.clone(), before: change.before.clone(), after: change.after.clone() }
+        let value = |shown: &Option<Shown>| shown.as_ref().map(Shown::value);
+        Self { path: change.path.clone(), before: value(&change.before), after: value(&change.after) }
     }
 }
 

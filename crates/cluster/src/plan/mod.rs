@@ -18,8 +18,8 @@ use manifest::{ObjectRef, Selector};
 use serde::Serialize;
 use serde_json::Value;
 
-pub use diff::Change;
 pub(crate) use diff::changes;
+pub use diff::{Change, Shown};
 pub use mask::Mask;
 pub(crate) use migrate::patch as migration_patch;
 pub use ownership::FIELD_MANAGER;
@@ -159,6 +159,17 @@ impl Plan {
         self.changes_objects() || self.set.as_ref().is_some_and(notes)
     }
 
+    /// Lets go of what the objects hold, wanted and live: once everything is written, a plan is about which they are and what has
+    /// become of them, and that may take hours while their contents take a hundred times the memory.
+    pub(crate) fn forget_contents(&mut self) {
+        for object in &mut self.objects {
+            (object.wanted.value, object.live, object.changes) = (Value::Null, None, Vec::new());
+        }
+        if let Some(set) = &mut self.set {
+            set.next = Inventory::default();
+        }
+    }
+
     /// Whether any object is written or deleted.
     pub fn changes_objects(&self) -> bool {
         !self.deletions.is_empty()
@@ -196,7 +207,7 @@ pub struct Deletion {
 }
 
 /// What differs in one object, for people and reports. Values are masked.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectChange {
     /// Which.
@@ -457,3 +468,6 @@ pub(crate) fn refused(wanted: &Wanted, error: &CallError, mask: &Mask) -> Troubl
     }
     trouble
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,7 +40,7 @@ impl Serialize for SharedChange {
 }
 
 /// The changes of a fleet so far.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct SharedChanges {
     hasher: RandomState,
     known: Mutex<HashMap<u64, Vec<SharedChange>>>,
@@ -50,9 +50,8 @@ impl SharedChanges {
     /// Replaces each change by an equal one that is known.
     pub fn share(&self, changes: &mut [SharedChange]) {
         for change in changes {
-            let text = serde_json::to_string(change).unwrap_or_default();
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            let alike = known.entry(self.hasher.hash_one(&text)).or_default();
+            let alike = known.entry(self.hasher.hash_one(&**change)).or_default();
             match alike.iter().find(|other| *other == change) {
                 Some(other) => *change = other.clone(),
                 None => alike.push(change.clone()),

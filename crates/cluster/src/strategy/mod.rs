@@ -28,7 +28,7 @@ use serde_json::{Map, Value};
 
 use crate::discovery::Resource;
 use crate::outcome::ObjectResult;
-use crate::plan::{Change, Marks, Wanted};
+use crate::plan::{Change, Marks, Shown, Wanted};
 use crate::status::{self, Condition, Object};
 
 pub(crate) use cast::Cast;
@@ -164,7 +164,10 @@ impl Step {
 
     /// What differs afterwards.
     pub fn changes(&self) -> Vec<Change> {
-        let change = |path: &str, before, after| Change { path: path.to_owned(), before, after, drift: None };
+        let change = |path: &str, before: Option<Value>, after: Option<Value>| {
+            let shown = |value: Option<Value>| value.as_ref().map(Shown::from);
+            Change { path: path.to_owned(), before: shown(before), after: shown(after), drift: None }
+        };
         match &self.what {
             What::Select { from, to } => {
                 let keys: BTreeSet<&String> = from.keys().chain(to.keys()).collect();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use manifest::ObjectRef;
+
 use super::{WaitEnd, WaitEvent, WaitOptions, WaitTarget};
 use crate::health::{Diagnosis, Judge, Verdict, Workload};
 use crate::status::{Object, Readiness, Surroundings, assess_in};
@@ -21,9 +23,17 @@ enum State {
     Unjudged(Duration, String),
 }
 
+/// Of a [`WaitTarget`], what one object needs; where it is served is known to its group.
+pub(super) struct Target {
+    pub(super) object: ObjectRef,
+    pub(super) namespace: Option<String>,
+    generation: Option<i64>,
+    written: Option<String>,
+}
+
 /// One object that is waited for.
 pub(super) struct Slot {
-    pub(super) target: WaitTarget,
+    pub(super) target: Target,
     pub(super) workload: Option<Workload>,
     pub(super) diagnoses: Vec<Diagnosis>,
     state: State,
@@ -35,8 +45,9 @@ pub(super) struct Slot {
 
 impl Slot {
     pub(super) fn new(target: WaitTarget) -> Self {
+        let WaitTarget { object, resource: _, namespace, generation, written } = target;
         Self {
-            target,
+            target: Target { object, namespace, generation, written },
             workload: None,
             diagnoses: Vec::new(),
             state: State::Pending,
@@ -148,9 +159,13 @@ impl Slot {
         }
     }
 
-    /// Replaces the diagnoses; a log that was fetched stays with its problem.
+    /// Replaces the diagnoses; a log that was fetched stays with its problem. They may be kept for hours, by the thousand: not with
+    /// the room that they had to grow.
     fn keep(&mut self, mut fresh: Vec<Diagnosis>) {
+        fresh.shrink_to_fit();
         for diagnosis in &mut fresh {
+            diagnosis.events.shrink_to_fit();
+            diagnosis.pods.shrink_to_fit();
             let same = |old: &&mut Diagnosis| {
                 old.problem == diagnosis.problem && old.container == diagnosis.container
             };
@@ -239,7 +254,7 @@ impl Slot {
     }
 
     /// How it ended, at `now`.
-    pub(super) fn end(self, now: Duration) -> (WaitTarget, WaitEnd, Duration) {
+    pub(super) fn end(self, now: Duration) -> (ObjectRef, WaitEnd, Duration) {
         let Self { target, state, message, diagnoses, .. } = self;
         let (end, after) = match state {
             State::Ready(at, message) => (WaitEnd::Ready { message }, at),
@@ -249,7 +264,7 @@ impl Slot {
             State::Settling(..) => (WaitEnd::Unjudged { message }, now),
             State::Pending => (WaitEnd::Late { message, diagnoses }, now),
         };
-        (target, end, after)
+        (target.object, end, after)
     }
 }
 

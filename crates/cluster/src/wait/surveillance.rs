@@ -24,7 +24,8 @@ pub(super) struct Surveillance {
 
 /// Objects of one kind by uid.
 struct Kept<T> {
-    by_uid: BTreeMap<String, T>,
+    /// Boxed, because a tree has room for twice as many as are in it.
+    by_uid: BTreeMap<String, Box<T>>,
     /// A list has come to its end, or been refused.
     complete: bool,
     /// During a list: what it has had so far.
@@ -38,6 +39,10 @@ impl<T> Default for Kept<T> {
 }
 
 impl<T: Reduce> Kept<T> {
+    fn all(&self) -> Vec<T> {
+        self.by_uid.values().map(|one| T::clone(one)).collect()
+    }
+
     /// Takes in a change; objects that are not worth keeping are dropped.
     fn take(&mut self, change: Change<T>, worth: impl Fn(&T) -> bool) -> Option<Break> {
         match change {
@@ -48,7 +53,7 @@ impl<T: Reduce> Kept<T> {
                     listed.insert(uid.clone());
                 }
                 if worth(&seen.kept) {
-                    self.by_uid.insert(uid, seen.kept);
+                    self.by_uid.insert(uid, Box::new(seen.kept));
                 } else {
                     self.by_uid.remove(&uid);
                 }
@@ -112,11 +117,22 @@ impl Surveillance {
         broken
     }
 
+    /// What there is now.
+    pub(super) fn crowd(&self) -> Crowd {
+        Crowd { pods: self.pods.all(), sets: self.sets.all(), events: self.events.all() }
+    }
+}
+
+/// What explains the objects of a namespace, at one moment.
+pub(super) struct Crowd {
+    pods: Vec<Pod>,
+    sets: Vec<ReplicaSet>,
+    events: Vec<Event>,
+}
+
+impl Crowd {
     /// What is wrong with a workload, or with an object that runs no pods.
     pub(super) fn diagnose(&self, workload: &Workload) -> Vec<Diagnosis> {
-        let sets: Vec<ReplicaSet> = self.sets.by_uid.values().cloned().collect();
-        let pods: Vec<Pod> = self.pods.by_uid.values().cloned().collect();
-        let events: Vec<Event> = self.events.by_uid.values().cloned().collect();
-        diagnose(workload, &sets, &pods, &events)
+        diagnose(workload, &self.sets, &self.pods, &self.events)
     }
 }

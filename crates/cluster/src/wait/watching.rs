@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use super::seen::Slim;
 use super::slot::Slot;
 use super::sources::{self, Break, Change, Signal, builtin};
-use super::surveillance::Surveillance;
+use super::surveillance::{Crowd, Surveillance};
 use super::{WaitEvent, WaitOptions, WaitOutcome, WaitTarget, has_readiness, logs};
 use crate::connect::Connection;
 use crate::status::{Surroundings, VolumeBinding};
@@ -379,13 +379,16 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
             self.namespaces[*index].dirty = false;
         }
         let mut condemned = Vec::new();
+        // What is there is gathered once for all that are judged by it.
+        let crowds: BTreeMap<usize, Crowd> =
+            dirty.iter().map(|index| (*index, self.namespaces[*index].crowd())).collect();
         for slot in 0..self.slots.len() {
             let this = &self.slots[slot];
             let index = this.target.namespace.as_ref().and_then(|namespace| self.namespace_of.get(namespace));
-            let Some(index) = index.copied().filter(|index| dirty.contains(index)) else { continue };
-            let Some(workload) = this.workload.clone() else { continue };
+            let Some(crowd) = index.and_then(|index| crowds.get(index)) else { continue };
+            let Some(workload) = &this.workload else { continue };
             if this.is_unready() {
-                let diagnoses = self.namespaces[index].diagnose(&workload);
+                let diagnoses = crowd.diagnose(workload);
                 let (events, again) = self.slots[slot].trouble(diagnoses, &self.options, elapsed);
                 if let Some(again) = again {
                     self.wake_at(self.started + again);
@@ -395,7 +398,7 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
                     condemned.push(slot);
                 }
             } else if this.has_failed() && this.diagnoses.is_empty() {
-                let diagnoses = self.namespaces[index].diagnose(&workload);
+                let diagnoses = crowd.diagnose(workload);
                 self.slots[slot].explain(diagnoses);
                 condemned.push(slot);
             }
@@ -438,13 +441,15 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
     }
 
     fn explain_now(&mut self) {
+        let crowds: Vec<Crowd> = self.namespaces.iter().map(Surveillance::crowd).collect();
         for slot in &mut self.slots {
             let index = slot.target.namespace.as_ref().and_then(|namespace| self.namespace_of.get(namespace));
-            if let (Some(index), Some(workload)) = (index, slot.workload.clone())
+            if let (Some(index), Some(workload)) = (index, &slot.workload)
                 && (slot.has_failed() || slot.is_unready())
                 && slot.diagnoses.is_empty()
             {
-                slot.explain(self.namespaces[*index].diagnose(&workload));
+                let diagnoses = crowds[*index].diagnose(workload);
+                slot.explain(diagnoses);
             }
         }
     }
@@ -452,6 +457,6 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
     fn outcomes(self) -> Vec<WaitOutcome> {
         let now = self.started.elapsed();
         let ends = self.slots.into_iter().map(|slot| slot.end(now));
-        ends.map(|(target, end, after)| WaitOutcome { object: target.object, end, after }).collect()
+        ends.map(|(object, end, after)| WaitOutcome { object, end, after }).collect()
     }
 }

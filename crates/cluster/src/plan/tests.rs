@@ -1,0 +1,53 @@
+//! What a plan holds.
+
+use super::*;
+use crate::discovery::Resource;
+
+#[test]
+fn nothing_of_a_manifest_is_held_once_everything_is_written() {
+    let text =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: shop}\ndata: {key: canary}\n";
+    let manifest = manifest::load::parse_objects(text, "a.yaml").unwrap().remove(0);
+    let resource = Resource {
+        group: String::new(),
+        version: "v1".into(),
+        kind: "ConfigMap".into(),
+        plural: "configmaps".into(),
+        namespaced: true,
+    };
+    let marks = Marks {
+        raw: true,
+        strategy: String::new(),
+        deploy_id: None,
+        resource: None,
+        uuid: None,
+        release_id: None,
+        sha: None,
+        started: jiff::Timestamp::UNIX_EPOCH,
+    };
+    let object = PlannedObject {
+        wanted: Wanted::new(&manifest, resource, "shop", &marks),
+        live: Some(manifest.value.clone()),
+        action: Action::Configure,
+        changes: changes(&Value::Null, &manifest.value, &Mask::new()),
+        force: false,
+        migrate: false,
+        needs: BTreeSet::new(),
+        after: None,
+        after_objects: BTreeSet::new(),
+        member: true,
+    };
+    let mut plan = Plan {
+        objects: vec![object],
+        unplanned: Vec::new(),
+        deletions: Vec::new(),
+        moves: crate::strategy::Moves::default(),
+        set: None,
+        refused: None,
+    };
+    assert!(format!("{plan:?}").contains("canary"));
+    plan.forget_contents();
+    assert!(!format!("{plan:?}").contains("canary"), "{plan:?}");
+    assert_eq!(plan.objects[0].wanted.object, manifest.reference(), "who it was is known to the end");
+    assert!(plan.changes_objects());
+}
