@@ -8,6 +8,7 @@ mod configs;
 mod fleet;
 mod guard;
 mod history_cmd;
+mod http;
 mod input;
 mod merge_cmd;
 mod options;

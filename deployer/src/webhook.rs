@@ -11,6 +11,8 @@ use futures::stream;
 use manifest::Object;
 use serde_json::{Value, json};
 
+use crate::http;
+
 /// Tries of one message.
 const TRIES: u32 = 4;
 /// Messages at a time.
@@ -283,8 +285,7 @@ enum Refused {
 }
 
 fn post(url: &str, body: &str) -> Result<(), Refused> {
-    let config =
-        ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build();
+    let config = http::config().timeout_global(Some(TIMEOUT)).build();
     let agent = ureq::Agent::new_with_config(config);
     let request = agent.post(url).header("Content-Type", "application/json");
     match request.send(body) {

@@ -10,7 +10,6 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody,
     HttpService,
 };
-use ureq::tls::{RootCerts, TlsConfig};
 
 /// To a server that answers at all; a credential service that is not there must not cost more.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -23,13 +22,11 @@ pub(super) struct Transport;
 
 impl HttpConnector for Transport {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        let config = ureq::Agent::config_builder()
+        let config = crate::http::config()
             .timeout_connect(Some(CONNECT))
             .timeout_global(Some(WHOLE))
-            .http_status_as_error(false)
             // A signature is good for one address.
             .max_redirects(0)
-            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
             .build();
         Ok(HttpClient::new(Wire(ureq::Agent::new_with_config(config))))
     }

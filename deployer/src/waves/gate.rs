@@ -12,6 +12,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::http;
+
 /// How much of a program's output is kept, from its end.
 const TAIL: usize = 4096;
 /// How many of its last lines are told.
@@ -164,9 +166,8 @@ async fn http(
 
 /// One GET. What the network or an overloaded server does may pass; any other answer than 2xx is a no.
 fn get(url: &str, token: Option<&str>, limit: Duration) -> Answer {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
+    let agent: ureq::Agent = http::config()
         .timeout_global(Some(limit))
-        .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
         .build()

@@ -26,3 +26,4 @@ mod secrets;
 mod server;
 mod signals;
 mod sync;
+mod trust;

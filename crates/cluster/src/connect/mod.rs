@@ -14,6 +14,7 @@ mod explain;
 mod fence;
 mod kubeconfig;
 mod proxy;
+mod refusal;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -25,12 +26,13 @@ use jiff::Timestamp;
 use manifest::ClusterName;
 use tokio::time::Instant;
 
-pub use call::{Call, CallError, Cause, Refusal, Reply, RetryPolicy};
+pub use call::{Call, CallError, Reply, RetryPolicy};
 pub use credentials::{CredentialsError, Plugins};
 pub use endpoint::Traffic;
 pub use explain::{Trouble, TroubleKind, explain};
 pub use kubeconfig::{Contexts, KubeconfigError, Target, read_kubeconfigs};
 pub use proxy::ProxyEnvironment;
+pub use refusal::{Cause, Refusal};
 
 use crate::events::Events;
 use endpoint::Wire;

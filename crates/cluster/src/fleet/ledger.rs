@@ -5,7 +5,8 @@ use std::fmt;
 
 use manifest::ClusterName;
 
-use super::waves::{Budget, Rollout, Wave};
+use super::budget::Budget;
+use super::waves::{Rollout, Wave};
 
 /// How one cluster of a wave ended, as far as budgets are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,9 +20,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use globset::Glob;
@@ -31,6 +29,8 @@ use manifest::selector::Selector;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::budget::{Budget, RawBudget};
+use super::gate::{Gate, RawGate};
 use super::shard::stable_number;
 
 /// What is known of a cluster when waves are made.
@@ -119,48 +119,6 @@ pub struct Wave {
     pub unreachable: Option<Budget>,
 }
 
-/// An outside check between two waves: anything but success stops the rollout.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Gate {
-    /// A program that must exit with 0.
-    Exec {
-        /// The program and its arguments.
-        command: Vec<String>,
-        /// How long it may take.
-        timeout: Duration,
-    },
-    /// A URL that must answer a GET with 2xx.
-    Http {
-        /// The URL.
-        url: String,
-        /// The environment variable whose value is sent as a bearer token.
-        token_env: Option<String>,
-        /// How long it may take.
-        timeout: Duration,
-    },
-}
-
-impl fmt::Display for Gate {
-    /// For people and plan files: without arguments and queries, in which secrets might be.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exec { command, .. } => write!(f, "exec {}", command.first().map_or("", String::as_str)),
-            Self::Http { url, .. } => {
-                write!(f, "http {}", url.split(['?', '#']).next().unwrap_or_default())
-            }
-        }
-    }
-}
-
-/// How many clusters may fail before a rollout stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Budget {
-    /// So many.
-    Count(usize),
-    /// So many of a hundred, rounded down: 5 % of 19 clusters are none.
-    Percent(u8),
-}
-
 /// Why a waves file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum WavesError {
@@ -239,26 +197,6 @@ struct RawWave {
     budget: Option<RawBudget>,
     unreachable: Option<RawBudget>,
 }
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawGate {
-    exec: Option<Vec<String>>,
-    http: Option<String>,
-    #[serde(rename = "tokenEnv")]
-    token_env: Option<String>,
-    timeout: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "a count such as `3` or a share such as `5%`")]
-enum RawBudget {
-    Count(usize),
-    Text(String),
-}
-
-/// How long a gate may take unless the file says otherwise.
-const GATE_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl WavesFile {
     /// Validates the text of a waves file; `path` is its name in messages.
@@ -449,98 +387,9 @@ impl Rule {
     }
 }
 
-fn duration(field: &str, text: &str) -> Result<Duration, String> {
+pub(super) fn duration(field: &str, text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|parsed| Duration::try_from(parsed).ok());
     parsed.ok_or_else(|| format!("`{field}` is a duration such as `90s`, `10m` or `1h 30m`: `{text}`"))
-}
-
-impl Gate {
-    fn validate(raw: RawGate) -> Result<Self, String> {
-        let timeout =
-            raw.timeout.as_deref().map_or(Ok(GATE_TIMEOUT), |text| duration("gate.timeout", text))?;
-        if timeout.is_zero() {
-            return Err("`gate.timeout` is more than 0".to_owned());
-        }
-        let (token_env, of_exec) = (raw.token_env, raw.exec.is_some());
-        match (raw.exec, raw.http) {
-            (Some(command), None) if !command.is_empty() && token_env.is_none() => {
-                Ok(Self::Exec { command, timeout })
-            }
-            (Some(_), None) if token_env.is_some() => {
-                Err("`gate.tokenEnv` belongs to `http`: a program reads the environment itself".to_owned())
-            }
-            (None, Some(url)) => Self::address(&url).map(|()| Self::Http { url, token_env, timeout }),
-            _ if of_exec => Err("`gate.exec` is `[program, argument, …]`".to_owned()),
-            _ => Err("`gate` is either `exec: [program, argument, …]` or `http: https://…`".to_owned()),
-        }
-    }
-
-    fn address(url: &str) -> Result<(), String> {
-        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-        let host = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
-        match host {
-            Some(host) if host.contains('@') => {
-                Err("`gate.http` carries no credentials: name their variable with `tokenEnv: NAME`"
-                    .to_owned())
-            }
-            Some(host) if !host.is_empty() && !url.contains(char::is_whitespace) => Ok(()),
-            _ => Err("`gate.http` is an http or https address".to_owned()),
-        }
-    }
-
-    /// How long it may take.
-    pub fn timeout(&self) -> Duration {
-        match self {
-            Self::Exec { timeout, .. } | Self::Http { timeout, .. } => *timeout,
-        }
-    }
-}
-
-impl Budget {
-    fn validate(raw: RawBudget) -> Result<Self, String> {
-        match raw {
-            RawBudget::Count(count) => Ok(Self::Count(count)),
-            RawBudget::Text(text) => text.parse(),
-        }
-    }
-
-    /// How many failed clusters of `total` are borne.
-    pub fn allowed(self, total: usize) -> usize {
-        match self {
-            Self::Count(count) => count,
-            Self::Percent(percent) => total * usize::from(percent) / 100,
-        }
-    }
-
-    /// What is borne of `total`, in words: `5 (5 %)`.
-    pub fn of(self, total: usize) -> String {
-        match self {
-            Self::Count(count) => count.to_string(),
-            Self::Percent(percent) => format!("{} ({percent} %)", self.allowed(total)),
-        }
-    }
-}
-
-impl fmt::Display for Budget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Count(count) => write!(f, "{count}"),
-            Self::Percent(percent) => write!(f, "{percent}%"),
-        }
-    }
-}
-
-impl FromStr for Budget {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text = text.trim();
-        let parsed = match text.strip_suffix('%') {
-            Some(percent) => percent.trim().parse().ok().filter(|percent| *percent <= 100).map(Self::Percent),
-            None => text.parse().ok().map(Self::Count),
-        };
-        parsed.ok_or_else(|| format!("a budget is a count such as `3` or a share such as `5%`: `{text}`"))
-    }
 }
 
 #[cfg(test)]
@@ -621,14 +470,6 @@ budget: 5 percent
     }
 
     #[test]
-    fn a_share_is_rounded_down() {
-        assert_eq!(Budget::Percent(5).allowed(19), 0);
-        assert_eq!(Budget::Percent(5).allowed(100), 5);
-        assert_eq!("3".parse(), Ok(Budget::Count(3)));
-        assert!("101%".parse::<Budget>().is_err());
-    }
-
-    #[test]
     fn without_a_file_numbers_make_the_waves_and_who_has_none_comes_last() {
         let of = |members: &[(&str, Option<u32>)]| -> Vec<(String, usize)> {
             let members: Vec<_> =
@@ -641,31 +482,5 @@ budget: 5 percent
             [("2".to_owned(), 1), ("10".to_owned(), 2), ("rest".to_owned(), 1)]
         );
         assert_eq!(of(&[("a", None), ("b", None)]), [("all".to_owned(), 2)]);
-    }
-
-    #[test]
-    fn a_gate_is_told_without_what_may_be_secret_in_it() {
-        let gate = |text: &str| {
-            let text = format!("waves: [{{name: a, rest: true, gate: {text}}}]");
-            let file = WavesFile::parse(&text, Path::new("w")).map_err(|e| e[0].to_string())?;
-            let rollout = file.assign(&fleet(), Defaults::default()).unwrap();
-            Ok::<_, String>(rollout.waves[0].gate.clone().unwrap().to_string())
-        };
-        assert_eq!(gate("{exec: [./rate.sh, --token, s3cret]}").unwrap(), "exec ./rate.sh");
-        assert_eq!(
-            gate("{http: 'https://m.example/ok?key=s3cret', tokenEnv: T}").unwrap(),
-            "http https://m.example/ok"
-        );
-        for bad in [
-            "{http: 'https://u:p@m.example/'}",
-            "{http: 'https:///x'}",
-            "{exec: []}",
-            "{exec: [a], tokenEnv: T}",
-            "{exec: [a], timeout: 0s}",
-            "{}",
-        ] {
-            let said = gate(bad).unwrap_err();
-            assert!(said.starts_with("w: wave `a`: ") && !said.contains("u:p"), "{bad}: {said}");
-        }
     }
 }

@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ureq::tls::{RootCerts, TlsConfig};
+
 use super::{Ask, Options, Provider};
 use crate::external::Environment;
 use crate::node::{Layer, List, Map, Node, Origin, Value};
@@ -50,8 +52,12 @@ impl HttpProvider {
         let token = variable("ENVAPI_ACCESS_TOKEN").ok_or_else(|| {
             Problem::new("plugin `env-api-client-v3` needs the environment variable `ENVAPI_ACCESS_TOKEN`")
         })?;
-        let config =
-            ureq::Agent::config_builder().timeout_global(Some(timeout)).http_status_as_error(false).build();
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(timeout))
+            .http_status_as_error(false)
+            // As the machine has them: such services tend to have a certificate of the company's own authority.
+            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
+            .build();
         let agent = ureq::Agent::new_with_config(config);
         let url = url.trim_end_matches('/').to_owned();
         Ok(Self { url, token, retries, secret, agent, answers: Mutex::default() })
