@@ -23,7 +23,7 @@ use crate::stage::{SHOP, connect, watch};
 /// More writes than any of these deploys makes.
 const WRITES: u64 = 18;
 
-pub(crate) fn options(sets: &str, namespace: &str, id: Option<&str>) -> RolloutOptions {
+fn options(sets: &str, namespace: &str, id: Option<&str>) -> RolloutOptions {
     let limit = Duration::from_secs(60);
     RolloutOptions {
         connect: ConnectOptions {

@@ -5,15 +5,13 @@ use std::time::Duration;
 use cluster::busy::Busy;
 use cluster::connect::{Contexts, Plugins, read_kubeconfigs};
 use cluster::events::{Events, Happening, Stage};
-use cluster::inventory::Manifests;
+use cluster::inventory::{Manifests, SetOptions};
 use cluster::outcome::ClusterState;
 use cluster::plan::Mask;
-use cluster::rollout::{Run, deploy};
+use cluster::rollout::{RolloutOptions, Run, deploy};
 use cluster::stop::Stop;
 use futures::future::join_all;
 use testkit::{Clusters, fresh_name};
-
-use crate::killed::options;
 
 #[tokio::test]
 async fn clusters_are_waited_for_together_though_only_one_at_a_time_is_planned_and_written_to() {
@@ -31,7 +29,13 @@ async fn clusters_are_waited_for_together_though_only_one_at_a_time_is_planned_a
     let targets = read_kubeconfigs(&files, Contexts::Current).unwrap();
     let (_, stop) = Stop::new();
     let run = Run { busy: Busy::at_most(1), ..Run::new(Mask::new(), stop, 16) };
-    let (options, plugins) = (options("together", &namespace, None), Plugins::new(Duration::from_secs(5)));
+    let set = SetOptions {
+        name: namespace.parse().unwrap(),
+        namespace: Some(namespace.clone()),
+        ..SetOptions::default()
+    };
+    let options = RolloutOptions { set, ..RolloutOptions::default() };
+    let plugins = Plugins::new(Duration::from_secs(5));
     let (events, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let deploys = targets.iter().map(async |target| {
         let run = run.of_cluster();

@@ -15,16 +15,7 @@ fn nothing_of_a_manifest_is_held_once_everything_is_written() {
         plural: "configmaps".into(),
         namespaced: true,
     };
-    let marks = Marks {
-        raw: true,
-        strategy: String::new(),
-        deploy_id: None,
-        resource: None,
-        uuid: None,
-        release_id: None,
-        sha: None,
-        started: jiff::Timestamp::UNIX_EPOCH,
-    };
+    let marks = Marks { raw: true, ..Marks::default() };
     let object = PlannedObject {
         wanted: Wanted::new(&manifest, resource, "shop", &marks),
         live: Some(manifest.value.clone()),
