@@ -14,6 +14,7 @@ use futures::future::join_all;
 use testkit::{Clusters, fresh_name};
 
 #[tokio::test]
+#[allow(clippy::wildcard_enum_match_arm, reason = "of all that happens three things are of interest here")]
 async fn clusters_are_waited_for_together_though_only_one_at_a_time_is_planned_and_written_to() {
     let names = ["together-1", "together-2", "together-3"];
     let mut clusters = Clusters::start_with(&names, &["--slow", "5s"]);
