@@ -14,7 +14,6 @@ use crate::plan::Renderer;
 use crate::problem::Problem;
 use crate::scene::{Target, targets};
 use crate::source::Merged;
-use crate::template::Engine;
 use crate::view::View;
 
 /// Stands for everything that the files of a resource are made from. Means something only in this process.
@@ -105,7 +104,7 @@ impl Renderer {
     fn hash_target(&self, target: &Target, view: &View, hasher: &mut DefaultHasher) {
         let Target { output, engine, template, source: _, text: _ } = target;
         (output, engine, template).hash(hasher);
-        let root = if *engine == Engine::Jinja { &view.extended } else { &view.root };
+        let root = view.data(*engine);
         match (self.reads(*engine, template), root.as_map()) {
             (Some(reads), Some(map)) => {
                 reads.text.hash(hasher);

@@ -17,6 +17,7 @@ use crate::node::{Layer, List, Map, Node, Origin, Value};
 use crate::problem::Problem;
 use crate::provider::{Ask, Provider};
 use crate::source::{Merged, Repository};
+use crate::template::Engine;
 
 /// What the command line adds to every view.
 #[derive(Debug, Clone, Default)]
@@ -54,6 +55,17 @@ pub struct View {
     pub secret: bool,
     /// Things to tell the user.
     pub warnings: Vec<Problem>,
+}
+
+impl View {
+    /// What a template of this engine sees. The four names are for minijinja only: in kit `{{#container}}` found nothing,
+    /// and its templates must render to what they did.
+    pub(crate) fn data(&self, engine: Engine) -> &Arc<Node> {
+        match engine {
+            Engine::Jinja => &self.extended,
+            Engine::Mustache | Engine::Copy => &self.root,
+        }
+    }
 }
 
 const DERIVED: Origin = Origin::of(Layer::Derived);

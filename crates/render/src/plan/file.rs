@@ -95,7 +95,7 @@ impl Renderer {
         relative: &str,
         output: String,
     ) -> Result<Option<OutputFile>, Vec<Problem>> {
-        let root = if engine == Engine::Jinja { &rendering.view.extended } else { &rendering.view.root };
+        let root = rendering.view.data(engine);
         // The same text in another cluster may have come from other places.
         let signature = match self.options.provenance {
             true => None,
@@ -180,8 +180,7 @@ impl Renderer {
         signature: &Signature,
         entry: &Entry,
     ) -> Option<Stencil> {
-        let root = if engine == Engine::Jinja { &rendering.view.extended } else { &rendering.view.root };
-        let root = stencil::marked(root, &signature.printed)?;
+        let root = stencil::marked(rendering.view.data(engine), &signature.printed)?;
         let view = View { extended: root.clone(), root, secret: rendering.view.secret, warnings: Vec::new() };
         let mut text = String::new();
         let searched = &rendering.merged.searched;
