@@ -212,7 +212,7 @@ impl Traced {
         };
         let Ok(view) = renderer.view(&merged, name, definition) else { return traced };
         traced.secrets.add_tree(&view.root);
-        let template = definition.get("file").filter(|file| file.is_truthy());
+        let template = definition.truthy("file");
         let located = template.and_then(|file| locate(repository, file).ok());
         let own = located.as_ref().map(|(relative, engine, _)| (&**relative, *engine));
         let service = renderer.templates().service(own.map(|(_, engine)| engine));

@@ -34,10 +34,8 @@ impl Renderer {
             return found;
         };
         found.files.extend(merged.searched.iter().map(|file| PathBuf::from(&**file)));
-        let branch = merged.definition.get("metadata").and_then(|metadata| metadata.get("branch"));
-        let branch = branch.filter(|branch| branch.is_truthy());
         for (name, definition) in Self::resources(&merged) {
-            for (tag, branch) in image_tags(&name, &definition, branch) {
+            for (tag, branch) in image_tags(&merged, &name, &definition) {
                 let file = manifest::image_file(&tag, &branch).ok();
                 let path = file.and_then(|file| below(&folders.images, &file));
                 found.files.extend(path.map(|(path, _)| plain(&path)));

@@ -214,7 +214,7 @@ impl Explainer<'_> {
         }
         let Some(container) = leaf.path.strip_suffix(".image") else { return Vec::new() };
         let container = self.scene.view.root.get(container);
-        let own = container.and_then(|container| container.get("branch")).filter(|branch| branch.is_truthy());
+        let own = container.and_then(|container| container.truthy("branch"));
         let branch = own.or_else(|| self.scene.view.root.get("branch"));
         let tag = container.and_then(|container| container.get("image_tag"));
         tag.into_iter().chain(branch).map(|node| self.source(node)).collect()

@@ -56,7 +56,7 @@ fn is_external(entry: &Node) -> bool {
 }
 
 fn value_of(entry: &Node, environment: &Environment) -> Result<String, Problem> {
-    let Some(name) = entry.get("name").filter(|name| name.is_truthy()) else {
+    let Some(name) = entry.truthy("name") else {
         return Err(Problem::new("an entry with `external: true` needs a `name`"));
     };
     let name = name.to_text();
@@ -65,7 +65,7 @@ fn value_of(entry: &Node, environment: &Environment) -> Result<String, Problem> 
             .cause(format!("`{name}` is marked `external: true`, so its value comes from the environment"))
             .hint(format!("set it for this run: `{name}=… deploymentizer`")));
     };
-    let encoding = entry.get("encoding").filter(|encoding| encoding.is_truthy()).map(|e| e.to_text());
+    let encoding = entry.truthy("encoding").map(|e| e.to_text());
     encode(value, encoding.as_deref().unwrap_or("utf8")).ok_or_else(|| {
         let given = encoding.unwrap_or_default();
         Problem::new(format!("unknown `encoding` of `{name}`: `{given}`"))

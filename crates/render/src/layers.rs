@@ -200,7 +200,7 @@ pub fn merge_envs(base: &[Arc<Node>], over: &[Arc<Node>], observe: &mut impl Obs
 
 /// The `name` of an env entry, if there is one that JavaScript takes for true.
 pub fn name_of(entry: &Node) -> Option<&Arc<Node>> {
-    entry.get("name").filter(|name| name.is_truthy())
+    entry.truthy("name")
 }
 
 /// `Object.assign({}, below, above)`.

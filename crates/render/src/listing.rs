@@ -8,7 +8,7 @@ use crate::node::Node;
 use crate::plan::Renderer;
 use crate::problem::Problem;
 use crate::scene::{Layers, targets};
-use crate::source::Cluster;
+use crate::source::{Cluster, Merged};
 
 /// A cluster of the repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -65,80 +65,74 @@ pub struct ListedImage {
 /// What is wrong with its layers.
 pub fn list(renderer: &Renderer, cluster: &Cluster) -> Result<ListedCluster, Problem> {
     let layers = Layers::of(renderer, cluster)?;
-    let metadata =
-        |key: &str| layers.merged.definition.get("metadata").and_then(|metadata| metadata.get(key));
-    let branch = metadata("branch").filter(|branch| branch.is_truthy());
-    let resources = Renderer::resources(&layers.merged);
+    let merged = &layers.merged;
+    let resources = Renderer::resources(merged);
     let selected = resources.iter().filter(|(name, _)| renderer.selects(name));
     Ok(ListedCluster {
         name: cluster.name.to_string(),
         kind: cluster.kind.to_string(),
-        branch: branch.map(|branch| branch.to_text()),
-        disabled: metadata("disable").is_some_and(|disable| disable.is_true()),
+        branch: merged.metadata("branch").filter(|branch| branch.is_truthy()).map(|branch| branch.to_text()),
+        disabled: merged.metadata("disable").is_some_and(|disable| disable.is_true()),
         file: cluster.file.to_string(),
-        resources: selected.map(|(name, definition)| resource(renderer, name, definition, branch)).collect(),
+        resources: selected.map(|(name, definition)| resource(renderer, merged, name, definition)).collect(),
     })
 }
 
-fn resource(
-    renderer: &Renderer,
-    name: &Arc<str>,
-    definition: &Arc<Node>,
-    branch: Option<&Arc<Node>>,
-) -> ListedResource {
+fn resource(renderer: &Renderer, merged: &Merged, name: &Arc<str>, definition: &Arc<Node>) -> ListedResource {
     let targets = targets(renderer, definition).unwrap_or_default();
-    let branch = definition.get("branch").filter(|branch| branch.is_truthy()).or(branch);
-    let containers = containers(name, definition);
+    let containers = containers(merged, name, definition).into_iter();
     ListedResource {
         name: name.to_string(),
         disabled: definition.get("disable").is_some_and(|disable| disable.is_true()),
         source: targets.first().map(|target| target.source.to_string()),
         files: targets.into_iter().map(|target| target.output).collect(),
-        images: containers.iter().filter_map(|(key, node)| image(renderer, key, node, branch)).collect(),
+        images: containers.filter_map(|container| image(renderer, container)).collect(),
     }
 }
 
-fn containers(name: &Arc<str>, definition: &Arc<Node>) -> Vec<(Arc<str>, Arc<Node>)> {
+/// A container of a resource, and what its image is looked up by.
+struct Container {
+    name: Arc<str>,
+    image: Option<String>,
+    image_tag: Option<String>,
+    /// The container's branch, or that of its resource.
+    branch: Option<String>,
+}
+
+fn containers(merged: &Merged, name: &Arc<str>, definition: &Arc<Node>) -> Vec<Container> {
+    let text = |node: Option<&Arc<Node>>| node.map(|node| node.to_text());
+    let branch = merged.branch_of(definition).filter(|branch| branch.is_truthy());
+    let container = |name: &Arc<str>, node: &Node| Container {
+        name: name.clone(),
+        image: text(node.truthy("image")),
+        image_tag: text(node.truthy("image_tag")),
+        branch: text(node.truthy("branch").or(branch)),
+    };
     match definition.get("containers").and_then(|node| node.as_map()) {
-        Some(map) => map.entries.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect(),
-        None => vec![(name.clone(), definition.clone())],
+        Some(map) => map.entries.iter().map(|entry| container(&entry.key, &entry.value)).collect(),
+        None => vec![container(name, definition)],
     }
 }
 
-/// The `image_tag` of each container of a resource, and the branch that it is looked up on. `branch` is the cluster's.
+/// The `image_tag` of each container of a resource, and the branch that it is looked up on.
 pub(crate) fn image_tags(
+    merged: &Merged,
     name: &Arc<str>,
     definition: &Arc<Node>,
-    branch: Option<&Arc<Node>>,
-) -> Vec<(String, String)> {
-    let truthy = |node: &Node, key: &str| node.get(key).filter(|value| value.is_truthy()).cloned();
-    let branch = truthy(definition, "branch").or(branch.cloned());
-    let tag = |(_, container): (Arc<str>, Arc<Node>)| {
-        let branch = truthy(&container, "branch").or(branch.clone())?;
-        Some((truthy(&container, "image_tag")?.to_text(), branch.to_text()))
-    };
-    containers(name, definition).into_iter().filter_map(tag).collect()
+) -> impl Iterator<Item = (String, String)> {
+    containers(merged, name, definition).into_iter().filter_map(|found| found.image_tag.zip(found.branch))
 }
 
-fn image(
-    renderer: &Renderer,
-    container: &Arc<str>,
-    node: &Node,
-    branch: Option<&Arc<Node>>,
-) -> Option<ListedImage> {
-    let given = node.get("image").filter(|image| image.is_truthy());
-    let tag = node.get("image_tag").filter(|tag| tag.is_truthy());
-    let branch =
-        node.get("branch").filter(|branch| branch.is_truthy()).or(branch).map(|branch| branch.to_text());
-    let image = match (given, tag, &branch) {
-        (Some(image), _, _) => Some(image.to_text()),
-        (None, Some(tag), Some(branch)) => renderer.image(&tag.to_text(), branch),
-        (None, _, _) => None,
-    };
-    (given.is_some() || tag.is_some()).then(|| ListedImage {
-        container: container.to_string(),
-        image,
-        branch: tag.and(branch),
-        image_tag: tag.map(|tag| tag.to_text()),
+fn image(renderer: &Renderer, container: Container) -> Option<ListedImage> {
+    let Container { name, image, image_tag, branch } = container;
+    if image.is_none() && image_tag.is_none() {
+        return None;
+    }
+    let looked_up = || renderer.image(image_tag.as_ref()?, branch.as_ref()?);
+    Some(ListedImage {
+        container: name.to_string(),
+        image: image.or_else(looked_up),
+        branch: branch.filter(|_| image_tag.is_some()),
+        image_tag,
     })
 }

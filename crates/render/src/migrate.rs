@@ -125,7 +125,7 @@ fn used(renderer: &Renderer, clusters: &[Cluster]) -> Result<BTreeMap<String, Ve
             }
         };
         let off = |node: Option<&Arc<crate::node::Node>>| node.is_some_and(|node| node.is_true());
-        if off(merged.definition.get("metadata").and_then(|metadata| metadata.get("disable"))) {
+        if off(merged.metadata("disable")) {
             continue;
         }
         for (name, definition) in Renderer::resources(&merged) {

@@ -160,6 +160,11 @@ impl Map {
         self.entries.iter().find(|entry| &*entry.key == key).map(|entry| &entry.value)
     }
 
+    /// The value of `key`, if JavaScript takes it for true: in kit every other one counted as if the key were not there.
+    pub fn truthy(&self, key: &str) -> Option<&Arc<Node>> {
+        self.get(key).filter(|value| value.is_truthy())
+    }
+
     /// Sets `key`, where it stands or at the end.
     pub fn set(&mut self, key: impl AsRef<str> + Into<Arc<str>>, value: Arc<Node>) {
         match self.entries.iter_mut().find(|entry| &*entry.key == key.as_ref()) {
@@ -279,6 +284,11 @@ impl Node {
     /// The value of `key`, if this is a map that has it.
     pub fn get(&self, key: &str) -> Option<&Arc<Node>> {
         self.as_map().and_then(|map| map.get(key))
+    }
+
+    /// The value of `key`, if this is a map and has one there that [counts](Map::truthy).
+    pub fn truthy(&self, key: &str) -> Option<&Arc<Node>> {
+        self.as_map().and_then(|map| map.truthy(key))
     }
 
     /// The map, if it is one.

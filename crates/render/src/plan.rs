@@ -305,8 +305,7 @@ impl Renderer {
         merged: &Merged,
         warnings: &mut Vec<Problem>,
     ) -> Result<Vec<Named>, Vec<Problem>> {
-        let metadata = merged.definition.get("metadata");
-        if let Some(disable) = metadata.and_then(|metadata| metadata.get("disable")) {
+        if let Some(disable) = merged.metadata("disable") {
             if disable.is_true() {
                 return Ok(Vec::new());
             }
@@ -356,8 +355,8 @@ impl Renderer {
                 Problem::new(format!("resource `{name}` must be a map, found {}", definition.kind()));
             return Err(vec![self.at(problem, definition)]);
         }
-        let file = definition.get("file").filter(|file| file.is_truthy());
-        let svc = definition.get("svc").filter(|svc| svc.is_truthy());
+        let file = definition.truthy("file");
+        let svc = definition.truthy("svc");
         let located = match file {
             Some(file) => Some(locate(&self.repository, file).map_err(|problem| vec![problem])?),
             None => None,

@@ -91,9 +91,7 @@ pub fn reach(renderer: &Renderer, cluster: &Cluster, spot: &Spot) -> Result<Vec<
     let layers = Layers::of(renderer, cluster).map_err(|problem| vec![problem])?;
     let repository = renderer.repository();
     let merged = &layers.merged;
-    let metadata = merged.definition.get("metadata");
-    let switch = metadata.and_then(|metadata| metadata.get("disable"));
-    if switch.is_some_and(|switch| switch.is_true() && !spot.is(repository, switch)) {
+    if merged.metadata("disable").is_some_and(|switch| switch.is_true() && !spot.is(repository, switch)) {
         return Ok(Vec::new());
     }
     let (mut reached, mut problems) = (Vec::new(), Vec::new());

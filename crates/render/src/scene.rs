@@ -101,9 +101,7 @@ impl Layers {
     /// Whether the cluster or the resource is switched off; the value that says so.
     pub fn disabled(&self, definition: &Node) -> Option<Arc<Node>> {
         let own = definition.get("disable").filter(|disable| disable.is_true());
-        let metadata = self.merged.definition.get("metadata");
-        let cluster =
-            metadata.and_then(|metadata| metadata.get("disable")).filter(|disable| disable.is_true());
+        let cluster = self.merged.metadata("disable").filter(|disable| disable.is_true());
         cluster.or(own).cloned()
     }
 }
@@ -228,14 +226,14 @@ pub fn targets(renderer: &Renderer, definition: &Arc<Node>) -> Result<Vec<Target
     };
     let mut targets = Vec::new();
     let mut of_file = None;
-    if let Some(file) = definition.get("file").filter(|file| file.is_truthy()) {
+    if let Some(file) = definition.truthy("file") {
         let (template, engine, output) = locate(repository, file)?;
         let output = renderer.output_name(engine, &output, definition)?;
         of_file = Some(engine);
         targets.push(Target { output, engine, source: source(&template), template, text: String::new() });
     }
-    if let Some(svc) = definition.get("svc").filter(|svc| svc.is_truthy())
-        && let Some(name) = svc.get("name").filter(|name| name.is_truthy())
+    if let Some(svc) = definition.truthy("svc")
+        && let Some(name) = svc.truthy("name")
         && let Some((template, engine)) = renderer.templates().service(of_file)
     {
         let output = format!("{}.yaml", name.to_text());

@@ -100,6 +100,19 @@ pub struct Merged {
     pub searched: Vec<Arc<str>>,
 }
 
+impl Merged {
+    /// The value of a key of the cluster's `metadata`.
+    pub(crate) fn metadata(&self, key: &str) -> Option<&Arc<Node>> {
+        self.definition.get("metadata").and_then(|metadata| metadata.get(key))
+    }
+
+    /// The branch of a resource with this definition. As kit has it (`resource.branch || cluster.metadata.branch`), what
+    /// the cluster says stands even where it is empty: templates see it.
+    pub(crate) fn branch_of<'n>(&'n self, definition: &'n Node) -> Option<&'n Arc<Node>> {
+        definition.truthy("branch").or_else(|| self.metadata("branch"))
+    }
+}
+
 impl Repository {
     /// Reads kit.yaml and the layers that all clusters share. `workdir` replaces the folder of kit.yaml as the place
     /// that its paths are relative to.

@@ -82,11 +82,7 @@ pub fn build(
 ) -> Result<View, Vec<Problem>> {
     let repository = sources.repository;
     let mut root = merged.vars.as_map().cloned().unwrap_or_default();
-    let branch = definition
-        .get("branch")
-        .filter(|branch| branch.is_truthy())
-        .or_else(|| merged.definition.get("metadata").and_then(|metadata| metadata.get("branch")))
-        .filter(|branch| !branch.is_null());
+    let branch = merged.branch_of(definition).filter(|branch| !branch.is_null());
     // In kit both keys are there without a value, which stops a lookup just as null does.
     let is_kit = repository.schema == Schema::JsYaml3;
     if let Some(branch) = branch {
@@ -115,7 +111,7 @@ pub fn build(
     for (key, container) in &containers.named {
         root.set(key.clone(), container.clone());
     }
-    if let Some(svc) = definition.get("svc").filter(|svc| svc.is_truthy()) {
+    if let Some(svc) = definition.truthy("svc") {
         root.set("svc", svc.clone());
     }
     let root = Node::new(Value::Map(root), DERIVED);
@@ -202,7 +198,7 @@ fn containers(
         Some(place) => problem.at(place),
         None => problem,
     };
-    let own = definition.get("containers").filter(|containers| containers.is_truthy());
+    let own = definition.truthy("containers");
     let is_hpa = name.ends_with("-hpa");
     let (listed, has_map): (Vec<Named>, bool) = match own {
         None => (vec![(name.clone(), definition.clone())], false),
@@ -297,7 +293,7 @@ fn one(
 ) -> Result<Arc<Node>, Vec<Problem>> {
     let repository = sources.repository;
     let mut map = definition.as_map().cloned().unwrap_or_default();
-    if map.get("name").is_none_or(|name| !name.is_truthy()) {
+    if map.truthy("name").is_none() {
         map.set("name", Node::text(resource.clone(), DERIVED));
     }
     map.set("resourceName", Node::text(resource.clone(), DERIVED));
@@ -315,7 +311,7 @@ fn one(
         }
     }
     let mut map = container.as_map().cloned().unwrap_or_default();
-    if let Some(own) = definition.get("env").filter(|env| env.is_truthy()) {
+    if let Some(own) = definition.truthy("env") {
         let place = |origin: &Origin| repository.place(origin);
         let given = own;
         let own = externalise(own, sources.environment, &place)?;
@@ -325,9 +321,9 @@ fn one(
             && own.as_list().is_some_and(|items| !items.iter().any(|i| i.is_null()));
         map.set("env", if untouched { own } else { definition_wins(&current, &own) });
     }
-    let has_image = map.get("image").is_some_and(|image| image.is_truthy());
-    if let Some(tag) = definition.get("image_tag").filter(|tag| !has_image && tag.is_truthy()) {
-        let branch = map.get("branch").filter(|branch| branch.is_truthy()).or(branch);
+    let has_image = map.truthy("image").is_some();
+    if let Some(tag) = definition.truthy("image_tag").filter(|_| !has_image) {
+        let branch = map.truthy("branch").or(branch);
         let image = image(sources, tag, branch, key).map_err(|problem| vec![problem])?;
         map.set("image", image);
     }

@@ -49,7 +49,7 @@ impl Renderer {
         default: &str,
         definition: &Node,
     ) -> Result<String, Problem> {
-        let given = definition.get("output").filter(|output| engine == Engine::Jinja && output.is_truthy());
+        let given = definition.truthy("output").filter(|_| engine == Engine::Jinja);
         let Some(given) = given else { return Ok(default.to_owned()) };
         let text = given.to_text();
         let ends = [".yaml", ".yml", ".json"].iter().any(|end| text.ends_with(end));
@@ -67,7 +67,7 @@ impl Renderer {
         svc: &Arc<Node>,
     ) -> Result<Option<OutputFile>, Vec<Problem>> {
         let one = |problem: Problem| vec![self.at(problem, svc)];
-        let Some(name) = svc.get("name").filter(|name| name.is_truthy()) else {
+        let Some(name) = svc.truthy("name") else {
             let problem = Problem::new(format!("`svc` of resource `{}` needs a `name`", rendering.name));
             return Err(one(problem.hint("the service is written to `<name>.yaml`")));
         };
