@@ -6,7 +6,8 @@ use std::sync::Arc;
 use base64::Engine;
 
 use crate::node::{Layer, List, Node, Origin, Value};
-use crate::problem::{Place, Problem};
+use crate::problem::Problem;
+use crate::source::Repository;
 
 /// The environment that the caller passes in; this crate reads none itself.
 pub type Environment = BTreeMap<String, String>;
@@ -18,7 +19,7 @@ pub type Environment = BTreeMap<String, String>;
 pub fn externalise(
     env: &Arc<Node>,
     environment: &Environment,
-    place: &dyn Fn(&Origin) -> Option<Place>,
+    repository: &Repository,
 ) -> Result<Arc<Node>, Vec<Problem>> {
     let Value::List(list) = &env.value else { return Ok(env.clone()) };
     if !list.items.iter().any(|entry| is_external(entry)) {
@@ -38,10 +39,7 @@ pub fn externalise(
                 map.set("value", Node::text(value, origin));
                 items.push(Node::new(Value::Map(map), entry.origin));
             }
-            Err(problem) => problems.push(match place(&entry.origin) {
-                Some(place) => problem.at(place),
-                None => problem,
-            }),
+            Err(problem) => problems.push(repository.at(problem, &entry.origin)),
         }
     }
     if problems.is_empty() {

@@ -21,17 +21,14 @@ impl Repository {
         warnings: &mut Vec<Problem>,
     ) -> Result<Placement, Problem> {
         let layers = self.metadata_layers(cluster);
-        let at = |problem: Problem, node: &Node| match self.place(&node.origin) {
-            Some(place) => problem.at(place),
-            None => problem,
-        };
         let mut placement = Placement { kind: Some(cluster.kind.to_string()), ..Placement::default() };
         for metadata in layers {
             if let Some(wave) = metadata.get("wave").filter(|wave| !wave.is_null()) {
                 placement.wave = Some(number(wave).ok_or_else(|| {
                     let problem =
                         Problem::new(format!("`metadata.wave` is not a whole number: `{}`", wave.to_text()));
-                    at(problem, wave).hint("write `wave: 2`: clusters of lower waves are deployed first")
+                    self.at(problem, &wave.origin)
+                        .hint("write `wave: 2`: clusters of lower waves are deployed first")
                 })?);
             }
             let Some(labels) = metadata.get("labels").filter(|labels| !labels.is_null()) else { continue };
@@ -40,7 +37,7 @@ impl Repository {
                     "`metadata.labels` must be a map to select clusters by, found {}",
                     labels.kind()
                 ));
-                warnings.push(at(problem, labels));
+                warnings.push(self.at(problem, &labels.origin));
                 continue;
             };
             for entry in &map.entries {
@@ -55,7 +52,7 @@ impl Repository {
                             entry.key,
                             entry.value.kind()
                         ));
-                        warnings.push(at(problem, &entry.value));
+                        warnings.push(self.at(problem, &entry.value.origin));
                     }
                 }
             }

@@ -315,7 +315,7 @@ impl Renderer {
             && !matches!(resources.value, Value::Map(_) | Value::Null)
         {
             let problem = Problem::new(format!("`resources` must be a map, found {}", resources.kind()));
-            return Err(in_cluster(merged, vec![self.at(problem, resources)]));
+            return Err(in_cluster(merged, vec![self.repository.at(problem, &resources.origin)]));
         }
         let mut enabled = Self::resources(merged);
         enabled.retain(|(name, definition)| {
@@ -328,18 +328,11 @@ impl Renderer {
         Ok(enabled)
     }
 
-    fn at(&self, problem: Problem, node: &Node) -> Problem {
-        match self.repository.place(&node.origin) {
-            Some(place) => problem.at(place),
-            None => problem,
-        }
-    }
-
     /// kit takes only `true` for true; anything that looks like it deserves a word.
     fn warn_unless_bool(&self, key: &str, node: &Node, warnings: &mut Vec<Problem>) {
         if !matches!(node.value, Value::Bool(_) | Value::Null) {
             let problem = Problem::new(format!("`{key}` counts only as `true`, this is {}", node.kind()));
-            warnings.push(self.at(problem, node).hint("write `true` without quotes"));
+            warnings.push(self.repository.at(problem, &node.origin).hint("write `true` without quotes"));
         }
     }
 
@@ -353,7 +346,7 @@ impl Renderer {
         if definition.as_map().is_none() {
             let problem =
                 Problem::new(format!("resource `{name}` must be a map, found {}", definition.kind()));
-            return Err(vec![self.at(problem, definition)]);
+            return Err(vec![self.repository.at(problem, &definition.origin)]);
         }
         let file = definition.truthy("file");
         let svc = definition.truthy("svc");
@@ -380,7 +373,7 @@ impl Renderer {
                 Err(found) => {
                     let fill = |problem: Problem| match problem.place {
                         Some(_) => problem,
-                        None => self.at(problem, file),
+                        None => self.repository.at(problem, &file.origin),
                     };
                     problems.extend(mask(found.into_iter().map(fill).collect()));
                     // A template that fails stops only its own file, as in kit; a missing copy stops the resource.

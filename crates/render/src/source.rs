@@ -329,6 +329,14 @@ impl Repository {
         Some(Place { file: self.parsed.table.name(origin.file), line: origin.line, column: origin.column })
     }
 
+    /// Says where the value stands that a problem is about, if a file holds it.
+    pub(crate) fn at(&self, problem: Problem, origin: &Origin) -> Problem {
+        match self.place(origin) {
+            Some(place) => problem.at(place),
+            None => problem,
+        }
+    }
+
     /// In kit's repositories, what aliases leave of the lists that they put in several places.
     fn spend(&self, base: &Arc<Node>, over: &Arc<Node>) -> Arc<Node> {
         if self.schema != Schema::JsYaml3 {
@@ -340,10 +348,7 @@ impl Repository {
                 "an alias puts this entry in several places, and as in kit it counts in the first one only",
             );
             let problem = problem.hint("write the list out where it is used, without the alias");
-            self.lint(match self.place(&spent.entry) {
-                Some(place) => problem.at(place),
-                None => problem,
-            });
+            self.lint(self.at(problem, &spent.entry));
         }
         over
     }

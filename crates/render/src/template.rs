@@ -217,12 +217,9 @@ impl Templates {
 /// # Errors
 /// A path that leaves the folder of the resources, or has an unknown ending.
 pub fn locate(repository: &Repository, file: &Node) -> Result<(String, Engine, String), Problem> {
-    let place = |problem: Problem| match repository.place(&file.origin) {
-        Some(place) => problem.at(place),
-        None => problem,
-    };
+    let place = |problem: Problem| repository.at(problem, &file.origin);
     let text = file.to_text();
-    let Some((path, relative)) = below(&repository.folders.resources, &text) else {
+    let Some((_, relative)) = below(&repository.folders.resources, &text) else {
         let problem = Problem::new(format!("`file` leaves the folder of the resources: `{text}`"));
         return Err(place(
             problem.hint(format!("it is taken relative to {}", shown(&repository.folders.resources))),
@@ -234,7 +231,6 @@ pub fn locate(repository: &Repository, file: &Node) -> Result<(String, Engine, S
             "templates end in `.yaml.j2`, `.j2`, `.jinja` or `.mustache`; `.yaml`, `.yml` and `.json` files are copied",
         )));
     };
-    let _ = path;
     Ok((relative, engine, output))
 }
 

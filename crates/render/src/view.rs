@@ -194,10 +194,6 @@ fn containers(
     warnings: &mut Vec<Problem>,
 ) -> Result<Vec<Named>, Vec<Problem>> {
     let repository = sources.repository;
-    let place = |problem: Problem, node: &Node| match repository.place(&node.origin) {
-        Some(place) => problem.at(place),
-        None => problem,
-    };
     let own = definition.truthy("containers");
     let is_hpa = name.ends_with("-hpa");
     let (listed, has_map): (Vec<Named>, bool) = match own {
@@ -221,7 +217,7 @@ fn containers(
             | Value::Text(_)
             | Value::Date(_) => {
                 let problem = Problem::new(format!("`containers` must be a map, found {}", node.kind()));
-                return Err(vec![place(problem, node)]);
+                return Err(vec![repository.at(problem, &node.origin)]);
             }
         },
     };
@@ -230,7 +226,7 @@ fn containers(
         if container.as_map().is_none() {
             let problem =
                 Problem::new(format!("container `{key}` must be a map, found {}", container.kind()));
-            problems.push(place(problem, container));
+            problems.push(repository.at(problem, &container.origin));
         }
     }
     if !problems.is_empty() {
@@ -247,7 +243,7 @@ fn containers(
             let problem = problem
                 .cause("a container without `primary` is the main one if it has an `image_tag`")
                 .hint("set `primary: true` on one container, and `primary: false` on the others with an `image_tag`");
-            return Err(vec![place(problem, own.unwrap_or(definition))]);
+            return Err(vec![repository.at(problem, &own.unwrap_or(definition).origin)]);
         }
     }
     let mut built = Vec::with_capacity(listed.len());
@@ -266,7 +262,7 @@ fn containers(
         {
             let problem =
                 Problem::new(format!("`primary` counts only as `true`, this is {}", primary.kind()));
-            warnings.push(place(problem, primary));
+            warnings.push(repository.at(problem, &primary.origin));
         }
     }
     Ok(built)
@@ -312,9 +308,8 @@ fn one(
     }
     let mut map = container.as_map().cloned().unwrap_or_default();
     if let Some(own) = definition.truthy("env") {
-        let place = |origin: &Origin| repository.place(origin);
         let given = own;
-        let own = externalise(own, sources.environment, &place)?;
+        let own = externalise(own, sources.environment, repository)?;
         let current = map.get("env").cloned().unwrap_or_else(|| own.clone());
         // Without a provider that changed it, laying the definition over itself gives the definition.
         let untouched = Arc::ptr_eq(&current, given)
@@ -337,9 +332,9 @@ fn image(
     container: &str,
 ) -> Result<Arc<Node>, Problem> {
     let repository = sources.repository;
-    let place = |problem: Problem| match repository.place(&tag.origin) {
-        Some(place) if problem.place.is_none() => problem.at(place),
-        _ => problem,
+    let place = |problem: Problem| match problem.place {
+        Some(_) => problem,
+        None => repository.at(problem, &tag.origin),
     };
     let Some(branch) = branch else {
         let problem = Problem::new(format!("container `{container}` has an `image_tag` but no branch"));

@@ -57,7 +57,7 @@ impl Renderer {
             return Ok(text);
         }
         let problem = Problem::new(format!("`output` must be a file name that ends in `.yaml`: `{text}`"));
-        Err(self.at(problem, given))
+        Err(self.repository.at(problem, &given.origin))
     }
 
     pub(super) fn service(
@@ -66,7 +66,7 @@ impl Renderer {
         engine: Option<Engine>,
         svc: &Arc<Node>,
     ) -> Result<Option<OutputFile>, Vec<Problem>> {
-        let one = |problem: Problem| vec![self.at(problem, svc)];
+        let one = |problem: Problem| vec![self.repository.at(problem, &svc.origin)];
         let Some(name) = svc.truthy("name") else {
             let problem = Problem::new(format!("`svc` of resource `{}` needs a `name`", rendering.name));
             return Err(one(problem.hint("the service is written to `<name>.yaml`")));
@@ -74,7 +74,7 @@ impl Renderer {
         let output = format!("{}.yaml", name.to_text());
         if !is_file_name(&output) {
             let problem = Problem::new(format!("`svc.name` is no file name: `{}`", name.to_text()));
-            return Err(vec![self.at(problem, name)]);
+            return Err(vec![self.repository.at(problem, &name.origin)]);
         }
         let Some((template, engine)) = self.templates.service(engine) else {
             let folder = crate::files::shown(&self.repository.folders.resources);
