@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use cli::ci::Platform;
 use cli::{Exit, Failure, Printer};
+use manifest::config;
 use rayon::prelude::*;
 use render::compare::{Group, Groups, Side, causes};
 use render::external::Environment;
@@ -28,6 +29,7 @@ use changes::Changes;
 use pair::{Is, Pair};
 
 /// What changed, ready to be shown.
+#[derive(Default)]
 struct Outcome {
     groups: Vec<Group>,
     /// Clusters that change, and those that do not.
@@ -49,9 +51,9 @@ pub(crate) fn diff(
     code_quality: Option<&Path>,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
-    let folder = folder(&args.conf);
+    let folder = config::folder(&args.conf);
     let asked: Revisions = revisions.parse().map_err(|problem| invalid(vec![problem]))?;
-    let (old, new) = asked.open(&folder).map_err(|problem| invalid(vec![problem]))?;
+    let (old, new) = asked.open(folder).map_err(|problem| invalid(vec![problem]))?;
     let new: Arc<dyn Files> = match new {
         Some(files) => Arc::new(files),
         None => Arc::new(DiskFiles),
@@ -89,12 +91,6 @@ pub(crate) fn diff(
     })
 }
 
-/// The folder of kit.yaml.
-fn folder(conf: &Path) -> PathBuf {
-    let folder = if conf.is_dir() { conf } else { conf.parent().unwrap_or(Path::new("")) };
-    if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() }
-}
-
 /// Says in which of the two states something is wrong.
 fn of_side<T>(side: &str, loaded: Result<T, Failure>) -> Result<T, Failure> {
     loaded.map_err(|mut failure| {
@@ -120,15 +116,7 @@ fn compare(old: &Renderer, new: &Renderer, selection: &Selection) -> (Outcome, V
         .par_iter()
         .map(|name| Pair::of((old, find(&old_clusters, name)), (new, find(&new_clusters, name))))
         .collect();
-    let mut outcome = Outcome {
-        groups: Vec::new(),
-        changed: 0,
-        unchanged: 0,
-        rendered: 0,
-        resources: 0,
-        added: Vec::new(),
-        removed: Vec::new(),
-    };
+    let mut outcome = Outcome::default();
     let mut groups = Groups::default();
     for (name, pair) in names.into_iter().zip(pairs) {
         let pair = match pair {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cli::{Exit, Failure, Format, Printer};
+use manifest::{KitConfig, config};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use render::external::Environment;
 use render::files::{DiskFiles, resolve, shown as path_shown};
@@ -47,8 +48,7 @@ pub(crate) fn watch(args: &Args, environment: Environment, printer: &Printer) ->
     .map_err(|error| failed("cannot watch files", &error))?;
     let mut watched = BTreeSet::new();
     // Before the first rendering, so that no save falls between.
-    let folder = args.conf.parent().filter(|_| !args.conf.is_dir()).unwrap_or(&args.conf);
-    let folder = absolute(&here, folder);
+    let folder = absolute(&here, config::folder(&args.conf));
     watch_folder(&mut watcher, &folder, RecursiveMode::NonRecursive, &mut watched)?;
     let mut known = Known::new();
     let (mut saved, mut start): (Option<BTreeSet<PathBuf>>, Instant) = (None, Instant::now());
@@ -115,7 +115,7 @@ struct News {
 /// The folders that a repository is read from.
 fn folders(folders: &Folders, here: &Path) -> Vec<(PathBuf, RecursiveMode)> {
     let Folders { root: _, config, base, types, clusters, resources, images, output: _ } = folders;
-    let flat = [config.parent().unwrap_or(Path::new("")), base, types];
+    let flat = [config::folder(config), base, types];
     let flat = flat.into_iter().map(|folder| (folder, RecursiveMode::NonRecursive));
     let deep = [clusters, resources, images].map(|folder| (&**folder, RecursiveMode::Recursive));
     flat.chain(deep).map(|(folder, mode)| (absolute(here, folder), mode)).collect()
@@ -123,9 +123,8 @@ fn folders(folders: &Folders, here: &Path) -> Vec<(PathBuf, RecursiveMode)> {
 
 /// The folders whose files every cluster needs, as far as kit.yaml can be read.
 fn configured(conf: &Path) -> Vec<PathBuf> {
-    let path = if conf.is_dir() { conf.join(manifest::config::FILE_NAME) } else { conf.to_owned() };
-    let Ok(config) = manifest::KitConfig::read(&path) else { return Vec::new() };
-    let config = config.rooted(path.parent().unwrap_or(Path::new("")));
+    let Ok(read) = KitConfig::read(&config::file(conf)) else { return Vec::new() };
+    let config = read.rooted(config::folder(conf));
     vec![config.base, config.types]
 }
 

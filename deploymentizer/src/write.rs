@@ -131,9 +131,14 @@ fn report(plan: &FolderPlan<'_>, status: Status) -> ClusterReport {
 }
 
 pub(crate) fn failed_report(name: &str) -> ClusterReport {
-    let none = Vec::new;
-    let (written, unchanged, removed, kept) = (none(), none(), none(), none());
-    ClusterReport { name: name.to_owned(), status: Status::Failed, written, unchanged, removed, kept }
+    ClusterReport {
+        name: name.to_owned(),
+        status: Status::Failed,
+        written: Vec::new(),
+        unchanged: Vec::new(),
+        removed: Vec::new(),
+        kept: Vec::new(),
+    }
 }
 
 /// The output folder, if anything is to be saved.

@@ -10,6 +10,19 @@ use serde::Deserialize;
 /// The name of the file.
 pub const FILE_NAME: &str = "kit.yaml";
 
+/// The file that `--conf` means, which may also be its folder.
+pub fn file(conf: &Path) -> PathBuf {
+    if conf.is_dir() { conf.join(FILE_NAME) } else { conf.to_owned() }
+}
+
+/// The folder of the file that `--conf` means: the one that paths in it are relative to.
+pub fn folder(conf: &Path) -> &Path {
+    if conf.is_dir() {
+        return conf;
+    }
+    conf.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// A complete `kit.yaml`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KitConfig {

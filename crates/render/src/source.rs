@@ -134,8 +134,7 @@ impl Repository {
         workdir: Option<&Path>,
     ) -> Result<Self, Vec<Problem>> {
         let (path, config) = read_config(&*files, config).map_err(|problem| vec![problem])?;
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let root = workdir.or(parent).unwrap_or(Path::new(".")).to_owned();
+        let root = workdir.unwrap_or(manifest::config::folder(&path)).to_owned();
         let folders = Folders {
             base: resolve(&root, &config.base),
             types: resolve(&root, &config.types),

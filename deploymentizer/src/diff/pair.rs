@@ -45,8 +45,7 @@ impl Pair {
         };
         let (before, after) = both(Side::open(old, before), Side::open(new, after))?;
         let none = ByResource::new();
-        let inputs = |side: &Option<Side<'_>>| side.as_ref().map_or(none.clone(), |side| side.inputs.clone());
-        let reached = reached(&inputs(&before), &inputs(&after));
+        let reached = reached(Side::inputs(&before, &none), Side::inputs(&after, &none));
         if reached.is_empty() {
             return Ok(Self { is_in, before: Vec::new(), after: Vec::new(), resources: 0 });
         }
@@ -69,6 +68,11 @@ impl<'r> Side<'r> {
         let merged = renderer.merged(cluster)?;
         let inputs = renderer.inputs(&merged)?;
         Ok(Some(Self { renderer, merged, inputs }))
+    }
+
+    /// What a side is made from; one without the cluster is made from nothing.
+    fn inputs<'s>(side: &'s Option<Self>, none: &'s ByResource) -> &'s ByResource {
+        side.as_ref().map_or(none, |side| &side.inputs)
     }
 
     fn files(&self, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<OutputFile>, Vec<Problem>> {

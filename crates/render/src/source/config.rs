@@ -10,7 +10,7 @@ use crate::files::{Files, shown};
 use crate::problem::{Place, Problem};
 
 pub(super) fn read_config(files: &dyn Files, path: &Path) -> Result<(PathBuf, KitConfig), Problem> {
-    let path = if path.is_dir() { path.join(manifest::config::FILE_NAME) } else { path.to_owned() };
+    let path = manifest::config::file(path);
     let name = shown(&path);
     let bytes = files.read(&path).map_err(|error| {
         let problem = Problem::unreadable(&name, &error);
