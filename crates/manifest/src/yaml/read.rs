@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use granit_parser::{Event, Parser, ScalarStyle, Span as Place, StructureStyle};
+use granit_parser::{Event, Parser, ScalarStyle, Span as Place, StructureStyle, Tag};
 
 use super::error::{Problem, YamlError};
 use super::js_block::{self, Parent};
@@ -195,6 +195,16 @@ impl<'t> Reader<'t> {
         self.error_at(span.line as usize, span.column as usize - 1, span.bytes.start, problem)
     }
 
+    /// An error about the tag of a node, which the parser does not count as a part of the node.
+    fn error_at_tag(&self, place: &Place, span: &Span, problem: Problem) -> YamlError {
+        match place.tag_start() {
+            Some(at) => {
+                self.error_at(at.line(), at.col(), at.byte_offset().unwrap_or(span.bytes.start), problem)
+            }
+            None => self.error(span, problem),
+        }
+    }
+
     fn span(place: &Place) -> Span {
         let start = place.start.byte_offset().unwrap_or(0);
         let end = place.end.byte_offset().unwrap_or(start);
@@ -230,13 +240,7 @@ impl<'t> Reader<'t> {
                     Some(tag) => self
                         .schema
                         .resolve_tagged(tag.handle(), tag.suffix(), text, plain)
-                        .map_err(|problem| match place.tag_start() {
-                            Some(tag) => {
-                                let offset = tag.byte_offset().unwrap_or(span.bytes.start);
-                                self.error_at(tag.line(), tag.col(), offset, problem)
-                            }
-                            None => self.error(&span, problem),
-                        })?,
+                        .map_err(|problem| self.error_at_tag(&place, &span, problem))?,
                 };
                 let style = match style {
                     ScalarStyle::Plain => Style::Plain,
@@ -247,13 +251,11 @@ impl<'t> Reader<'t> {
                 (Built { node, size: 1, height: 0, open: None }, anchor)
             }
             Event::SequenceStart(style, anchor, tag) => {
-                let tag = tag.map(|tag| format!("{}{}", tag.handle(), tag.suffix()));
-                self.refuse_tag(tag, &["seq", "omap"], &place, &span)?;
+                self.refuse_tag(tag.as_deref(), &["seq", "omap"], &place, &span)?;
                 (self.list(span, shape(style), depth)?, anchor)
             }
             Event::MappingStart(style, anchor, tag) => {
-                let tag = tag.map(|tag| format!("{}{}", tag.handle(), tag.suffix()));
-                self.refuse_tag(tag, &["map", "set"], &place, &span)?;
+                self.refuse_tag(tag.as_deref(), &["map", "set"], &place, &span)?;
                 (self.map(span, shape(style), depth)?, anchor)
             }
             other => {
@@ -272,23 +274,19 @@ impl<'t> Reader<'t> {
     /// better an error than another value.
     fn refuse_tag(
         &self,
-        tag: Option<String>,
+        tag: Option<&Tag>,
         known: &[&str],
         place: &Place,
         span: &Span,
     ) -> Result<(), YamlError> {
-        let Some(tag) = tag.filter(|tag| tag != "!" && self.schema == Schema::JsYaml3) else { return Ok(()) };
+        let Some(tag) = tag.filter(|_| self.schema == Schema::JsYaml3) else { return Ok(()) };
+        let tag = format!("{}{}", tag.handle(), tag.suffix());
         let name = tag.strip_prefix("tag:yaml.org,2002:");
-        if name.is_some_and(|name| known.contains(&name)) {
+        if tag == "!" || name.is_some_and(|name| known.contains(&name)) {
             return Ok(());
         }
         let problem = Problem::UnknownTag(name.map_or(tag.clone(), |name| format!("!!{name}")));
-        Err(match place.tag_start() {
-            Some(at) => {
-                self.error_at(at.line(), at.col(), at.byte_offset().unwrap_or(span.bytes.start), problem)
-            }
-            None => self.error(span, problem),
-        })
+        Err(self.error_at_tag(place, span, problem))
     }
 
     fn alias(&mut self, id: usize, span: &Span, depth: usize) -> Result<Built, YamlError> {
