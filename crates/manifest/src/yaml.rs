@@ -41,7 +41,7 @@ mod scalar;
 mod tests;
 
 pub use emit::{EmitError, emit};
-pub use error::{Problem, YamlError};
+pub use error::{Problem, YamlError, excerpt, position};
 pub use node::{Document, Entry, JsonError, Map, Node, Span, Style, Value};
 pub use read::{MAX_DEPTH, MAX_NODES_FROM_ALIASES, read, read_one};
 pub use scalar::{Scalar, Schema};

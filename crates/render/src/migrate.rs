@@ -78,11 +78,8 @@ pub fn migrate(
             // Unused and not translatable: it goes, there is nothing that it could change.
             Err(_) if own.is_none() => drop(changes.insert(path, None)),
             Err(found) => problems.extend(found.into_iter().map(|refused| {
-                let place = Place {
-                    file: shown(&path).into(),
-                    line: refused.at.line as u32,
-                    column: refused.at.column as u32,
-                };
+                let place =
+                    Place { file: shown(&path).into(), line: refused.at.line, column: refused.at.column };
                 Problem::new(format!("this tag {}", refused.reason)).at(place).excerpt_of(template.source())
             })),
         }

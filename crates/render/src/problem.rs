@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use manifest::yaml;
+
 /// A position in a file of the repository.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
@@ -88,24 +90,8 @@ impl Problem {
     /// Shows the line of `text` that [`Problem::place`] names, with a caret under the column.
     #[must_use]
     pub fn excerpt_of(mut self, text: &str) -> Self {
-        if let Some(place) = &self.place
-            && place.line > 0
-            && let Some(line) = text.lines().nth(place.line as usize - 1)
-        {
-            let number = place.line.to_string();
-            let margin = " ".repeat(number.len());
-            let caret = if place.column == 0 {
-                String::new()
-            } else {
-                let before: String = line
-                    .chars()
-                    .take(place.column as usize - 1)
-                    .map(|character| if character == '\t' { '\t' } else { ' ' })
-                    .collect();
-                format!("\n{margin} | {before}^")
-            };
-            self.excerpt = Some(format!("{margin} |\n{number} | {line}{caret}"));
-        }
+        let shown = self.place.as_ref().and_then(|place| yaml::excerpt(text, place.line, place.column));
+        self.excerpt = shown.or(self.excerpt);
         self
     }
 
@@ -115,7 +101,7 @@ impl Problem {
     }
 
     /// The problem of a file that is not YAML.
-    pub fn yaml(error: &manifest::yaml::YamlError, text: &str) -> Self {
+    pub fn yaml(error: &yaml::YamlError, text: &str) -> Self {
         let place = Place { file: error.file.as_str().into(), line: error.line, column: error.column };
         let problem = Self::new(error.message()).at(place).excerpt_of(text);
         match error.hint() {

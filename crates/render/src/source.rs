@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use manifest::KitConfig;
-use manifest::yaml::Schema;
+use manifest::yaml::{Schema, position};
 
 use crate::aliases;
 use crate::files::{Files, resolve, shown};
@@ -270,10 +270,7 @@ impl Repository {
     /// The text of a file; `None` if there is none.
     pub(crate) fn text(&self, path: &Path) -> Result<Option<String>, Problem> {
         match self.files.read(path) {
-            Ok(bytes) => match String::from_utf8(bytes) {
-                Ok(text) => Ok(Some(text)),
-                Err(error) => Err(not_utf8(&shown(path), error.as_bytes(), error.utf8_error().valid_up_to())),
-            },
+            Ok(bytes) => utf8(bytes, path).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Problem::unreadable(&shown(path), &error)),
         }
@@ -411,10 +408,11 @@ enum Kind {
     Any,
 }
 
-fn not_utf8(name: &str, bytes: &[u8], valid: usize) -> Problem {
-    let before = &bytes[..valid];
-    let line = before.iter().filter(|&&byte| byte == b'\n').count() as u32 + 1;
-    let start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-    let column = String::from_utf8_lossy(&before[start..]).chars().count() as u32 + 1;
-    Problem::new("the file is not UTF-8 text").at(Place { file: name.into(), line, column })
+/// What the file at `path` holds, as text.
+fn utf8(bytes: Vec<u8>, path: &Path) -> Result<String, Problem> {
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let (line, column) = position(&String::from_utf8_lossy(valid), valid.len());
+        Problem::new("the file is not UTF-8 text").at(Place { file: shown(path).into(), line, column })
+    })
 }

@@ -121,8 +121,7 @@ impl Templates {
         let compiled = source(repository, file).and_then(|text| {
             mustache::Template::parse(&text).map(Arc::new).map_err(|error| {
                 let at = error.position();
-                let place =
-                    Place { file: name(repository, file), line: at.line as u32, column: at.column as u32 };
+                let place = Place { file: name(repository, file), line: at.line, column: at.column };
                 Problem::new(error.to_string()).at(place).excerpt_of(&text)
             })
         });
@@ -186,8 +185,8 @@ impl Templates {
                 };
                 let place = |at: mustache::Position| Place {
                     file: name(repository, file),
-                    line: at.line as u32,
-                    column: at.column as u32,
+                    line: at.line,
+                    column: at.column,
                 };
                 rendered.map_err(|error| {
                     let problem = Problem::new(error.to_string()).at(place(error.position()));

@@ -121,7 +121,7 @@ struct Watch<'t> {
 impl Watch<'_> {
     fn place(&self, offset: usize) -> Place {
         let at = self.template.position(offset);
-        Place { file: self.file.clone(), line: at.line as u32, column: at.column as u32 }
+        Place { file: self.file.clone(), line: at.line, column: at.column }
     }
 
     fn read(tag: &Tag, found: &Found<&Node>, printed: bool) -> Option<Read> {

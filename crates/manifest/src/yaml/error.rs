@@ -5,7 +5,7 @@ use std::fmt;
 /// Text that is not the YAML that was asked for.
 ///
 /// Displays as `file:line:column: message`. It never contains a value of the file (which may be a
-/// secret); [`YamlError::excerpt`] shows the line, for the callers that may.
+/// secret); [`excerpt`] shows the line, for the callers that may.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct YamlError {
     /// The file as the caller named it.
@@ -86,30 +86,34 @@ impl YamlError {
             | Problem::BadTagValue(_) => None,
         }
     }
-
-    /// The offending line of `text` with a caret under the column, as
-    /// ```text
-    ///   |
-    /// 3 | a: b: c
-    ///   |     ^
-    /// ```
-    /// Empty if the position is behind the end. Do not show it for files that may hold secrets.
-    pub fn excerpt(&self, text: &str) -> String {
-        excerpt(text, self.line, self.column)
-    }
 }
 
-/// The line of `text` with a caret under `column`.
-fn excerpt(text: &str, line: u32, column: u32) -> String {
-    let Some(source) = text.lines().nth(line.saturating_sub(1) as usize) else { return String::new() };
+/// The line of `text` with a caret under the column, as
+/// ```text
+///   |
+/// 3 | a: b: c
+///   |     ^
+/// ```
+/// Both count from 1; column 0 is the line as a whole and has no caret. `None` if there is no such line. Do not show it for
+/// files that may hold secrets.
+pub fn excerpt(text: &str, line: u32, column: u32) -> Option<String> {
+    let source = text.lines().nth(line.checked_sub(1)? as usize)?;
     let number = line.to_string();
     let margin = " ".repeat(number.len());
-    let before: String = source
-        .chars()
-        .take(column.saturating_sub(1) as usize)
-        .map(|character| if character == '\t' { '\t' } else { ' ' })
-        .collect();
-    format!("{margin} |\n{number} | {source}\n{margin} | {before}^")
+    let Some(before) = column.checked_sub(1) else {
+        return Some(format!("{margin} |\n{number} | {source}"));
+    };
+    let before = source.chars().take(before as usize);
+    let before: String = before.map(|character| if character == '\t' { '\t' } else { ' ' }).collect();
+    Some(format!("{margin} |\n{number} | {source}\n{margin} | {before}^"))
+}
+
+/// The line and the column in characters, both from 1, of a byte of `text`.
+pub fn position(text: &str, offset: usize) -> (u32, u32) {
+    let before = &text[..offset];
+    let line = before.bytes().filter(|&byte| byte == b'\n').count() as u32 + 1;
+    let start = before.rfind('\n').map_or(0, |at| at + 1);
+    (line, before[start..].chars().count() as u32 + 1)
 }
 
 impl fmt::Display for YamlError {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span as Place, StructureStyle, Tag};
 
-use super::error::{Problem, YamlError};
+use super::error::{Problem, YamlError, position};
 use super::js_block::{self, Parent};
 use super::js_list::{self, Open};
 use super::js_quoted;
@@ -95,15 +95,9 @@ fn refuse_control_characters(text: &str, file: &str) -> Result<(), YamlError> {
     match text.char_indices().find(|(_, character)| bad(*character)) {
         None => Ok(()),
         Some((offset, character)) => {
-            let before = &text[..offset];
-            let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-            Err(YamlError {
-                file: file.to_owned(),
-                line: before.bytes().filter(|&byte| byte == b'\n').count() as u32 + 1,
-                column: before[line_start..].chars().count() as u32 + 1,
-                offset,
-                problem: Problem::ControlCharacter(character),
-            })
+            let (line, column) = position(text, offset);
+            let problem = Problem::ControlCharacter(character);
+            Err(YamlError { file: file.to_owned(), line, column, offset, problem })
         }
     }
 }

@@ -20,7 +20,7 @@ fuzz_target!(|text: &str| {
             Ok(documents) => documents.iter().for_each(|document| places(&document.root, text)),
             Err(error) => {
                 assert!(error.line >= 1 && error.column >= 1 && error.offset <= text.len());
-                let _ = error.excerpt(text);
+                let _ = yaml::excerpt(text, error.line, error.column);
             }
         }
     }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use manifest::yaml::position;
+
 use super::lookup::Name;
 use super::template::{Tag, Token};
 use crate::js::is_space;
@@ -14,9 +16,9 @@ const DEEPEST: usize = 200;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// Line, counted from 1.
-    pub line: usize,
+    pub line: u32,
     /// Column in characters, counted from 1.
-    pub column: usize,
+    pub column: u32,
     /// Offset in UTF-16 units, which is how mustache.js counts.
     pub utf16: usize,
 }
@@ -24,13 +26,8 @@ pub struct Position {
 impl Position {
     /// The place of a byte offset.
     pub fn of(text: &str, offset: usize) -> Position {
-        let before = &text[..offset];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        Position {
-            line: before.bytes().filter(|&byte| byte == b'\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            utf16: before.encode_utf16().count(),
-        }
+        let (line, column) = position(text, offset);
+        Position { line, column, utf16: text[..offset].encode_utf16().count() }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use manifest::KitConfig;
 
-use super::not_utf8;
+use super::utf8;
 use crate::files::{Files, shown};
 use crate::problem::{Place, Problem};
 
@@ -21,8 +21,7 @@ pub(super) fn read_config(files: &dyn Files, path: &Path) -> Result<(PathBuf, Ki
             problem
         }
     })?;
-    let text = String::from_utf8(bytes)
-        .map_err(|error| not_utf8(&name, error.as_bytes(), error.utf8_error().valid_up_to()))?;
+    let text = utf8(bytes, &path)?;
     match KitConfig::parse(&text, Path::new(&name)) {
         Ok(config) => Ok((path, config)),
         Err(error) => {

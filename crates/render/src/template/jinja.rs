@@ -11,6 +11,7 @@ use std::error::Error as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use manifest::yaml::position;
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value as Jinjavalue};
 
@@ -303,13 +304,6 @@ fn undefined(expression: &str, view: &View, searched: &[Arc<str>]) -> Problem {
         "" => "test it with `is defined`, or give it a value with `| default(…)`".to_owned(),
         path => format!("set it in one of these files, or write `{path} | default(…)`"),
     })
-}
-
-fn position(source: &str, offset: usize) -> (u32, u32) {
-    let before = &source[..offset];
-    let line = before.bytes().filter(|&byte| byte == b'\n').count() as u32 + 1;
-    let start = before.rfind('\n').map_or(0, |at| at + 1);
-    (line, before[start..].chars().count() as u32 + 1)
 }
 
 /// Refuses more than [`MOST_BYTES`]. Bytes, because to check each of many small pieces for text costs more than the whole.
