@@ -241,18 +241,11 @@ fn list_says_who_runs_what() {
     );
 }
 
-fn git(sandbox: &Sandbox, args: &[&str]) {
-    let status = sandbox.command("git").args(args).output().expect("git runs");
-    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
-}
-
 #[test]
 fn diff_shows_one_hunk_once_with_the_line_that_caused_it() {
     let sandbox = fleet();
     sandbox.write(".gitignore", "generated/\n");
-    git(&sandbox, &["init", "-q"]);
-    git(&sandbox, &["add", "."]);
-    git(&sandbox, &["commit", "-qm", "first"]);
+    sandbox.git_init();
     assert_eq!(ask(&sandbox, &["diff"]).stdout, "no changes, 4 unchanged\n");
     let types = sandbox.read("type/prod-var.yaml");
     sandbox.write("type/prod-var.yaml", types.replace("warn", "error"));
@@ -260,7 +253,7 @@ fn diff_shows_one_hunk_once_with_the_line_that_caused_it() {
     assert!(answer.stdout.starts_with("in 3 clusters: eu-1, eu-2, us-1, 2 files: cart.yaml, search.yaml\ncaused by type/prod-var.yaml:4\n"), "{answer}");
     assert!(answer.stdout.contains("-  level: \"warn\"\n+  level: \"error\"\n"), "{answer}");
     assert!(answer.stdout.ends_with("1 change in 3 clusters, 1 unchanged\n"), "{answer}");
-    git(&sandbox, &["commit", "-qam", "second"]);
+    sandbox.git(&["commit", "-qam", "second"]);
     assert_eq!(ask(&sandbox, &["diff"]).stdout, "no changes, 4 unchanged\n");
     let call = program("deploymentizer").args(["diff", "HEAD~1..HEAD", "--code-quality", "quality.json"]);
     let answer =
@@ -298,9 +291,7 @@ fn with_fourteen_changes() -> Sandbox {
         format!("{before}{}  search:\n{search}", variables(value))
     };
     sandbox.write("base-cluster.yaml", with("old"));
-    git(&sandbox, &["init", "-q"]);
-    git(&sandbox, &["add", "."]);
-    git(&sandbox, &["commit", "-qm", "first"]);
+    sandbox.git_init();
     sandbox.write("base-cluster.yaml", with("new"));
     sandbox
 }
@@ -338,7 +329,7 @@ fn diff_adds_to_the_step_summary_only_what_github_still_takes() {
 #[test]
 fn diff_renders_only_the_clusters_that_a_changed_file_reaches() {
     let sandbox = with_fourteen_changes();
-    git(&sandbox, &["commit", "-qam", "second"]);
+    sandbox.git(&["commit", "-qam", "second"]);
     let rendered = || ask(&sandbox, &["diff", "--output", "json"]).json()["clusters"]["rendered"].clone();
     assert_eq!(rendered(), 0);
     let own = sandbox.read("clusters/eu-1/cluster.yaml");
@@ -421,18 +412,17 @@ fn a_question_is_answered_from_anywhere_or_refused_with_a_way_on() {
 #[test]
 fn diff_works_wherever_it_is_started_and_says_what_git_lacks() {
     let sandbox = fleet();
-    git(&sandbox, &["init", "-q"]);
+    sandbox.git(&["init", "-q"]);
     let refused = |args: &[&str], hint: &str| {
         let answer = sandbox.run(program("deploymentizer").args(args));
         assert_eq!(answer.exit_code, 2, "{answer}");
         assert!(answer.stderr.contains(hint), "{answer}");
     };
     refused(&["diff"], "there is no commit yet");
-    git(&sandbox, &["add", "."]);
-    git(&sandbox, &["commit", "-qm", "first"]);
+    sandbox.git_init();
     sandbox.write("base-var.yaml", "kind: ResourceConfig\nlevel: trace\ndebug: false\n");
-    git(&sandbox, &["commit", "-qam", "second"]);
-    git(&sandbox, &["checkout", "-q", "--detach"]);
+    sandbox.git(&["commit", "-qam", "second"]);
+    sandbox.git(&["checkout", "-q", "--detach"]);
     refused(&["diff", "nowhere"], "cannot read revision `nowhere`");
     refused(&["diff", "HEAD~7"], "git log --oneline");
     let here = sandbox.path().display().to_string();
@@ -447,7 +437,7 @@ fn diff_works_wherever_it_is_started_and_says_what_git_lacks() {
     // Only `dev-1` sees the base's level.
     assert_eq!(answer.json()["clusters"]["changed"], 1, "{answer}");
     let clone = format!("file://{here}");
-    git(&other, &["clone", "-q", "--depth", "1", &clone, "shallow"]);
+    other.git(&["clone", "-q", "--depth", "1", &clone, "shallow"]);
     let answer = other.run(program("deploymentizer").args(["--conf", "shallow/kit.yaml", "diff", "HEAD~1"]));
     assert!(answer.exit_code == 2 && answer.stderr.contains("git fetch --unshallow"), "{answer}");
 }

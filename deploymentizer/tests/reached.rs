@@ -21,10 +21,7 @@ fn committed() -> Repository {
     let notes = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: notes}\ndata: {a: b}\n";
     repository.write("resources/notes.yaml", notes);
     repository.write(".gitignore", "generated/\n");
-    for args in [&["init", "-q"][..], &["add", "."], &["commit", "-qm", "first"]] {
-        let done = repository.sandbox.command("git").args(args).output().unwrap();
-        assert!(done.status.success(), "{done:?}");
-    }
+    repository.sandbox.git_init();
     repository
 }
 
@@ -85,8 +82,7 @@ fn a_template_that_computes_a_name_is_rendered_whatever_template_changes() {
     let repository = committed();
     let template = "{% set part = 'head.j2' %}{% include part %}\n";
     repository.write("resources/search.yaml.j2", template);
-    let commit = repository.sandbox.command("git").args(["commit", "-qam", "second"]).output().unwrap();
-    assert!(commit.status.success());
+    repository.sandbox.git(&["commit", "-qam", "second"]);
     assert_eq!(diff(&repository)["resources"]["rendered"], 0);
     repository.append("resources/head.j2", "# more\n");
     assert_eq!(shown(&diff(&repository)), BTreeSet::from(["eu/search.yaml".into(), "us/search.yaml".into()]));
@@ -106,8 +102,7 @@ fn what_a_change_brings_in_the_way_of_others_is_found() {
 fn a_cluster_that_is_broken_in_both_states_is_none_of_a_diff() {
     let repository = committed();
     repository.replace("clusters/us/cluster.yaml", "}", "}\nresources: {cart: {branch: nowhere}}");
-    let commit = repository.sandbox.command("git").args(["commit", "-qam", "second"]).output().unwrap();
-    assert!(commit.status.success());
+    repository.sandbox.git(&["commit", "-qam", "second"]);
     repository.replace("clusters/eu/configuration-var.yaml", "eu-west", "eu-north");
     assert_eq!(shown(&diff(&repository)), BTreeSet::from(["eu/cart.yaml".into()]));
 }

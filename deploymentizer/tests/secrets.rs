@@ -44,11 +44,6 @@ fn fleet() -> Sandbox {
     sandbox
 }
 
-fn git(sandbox: &Sandbox, args: &[&str]) {
-    let output = sandbox.command("git").args(args).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
 fn ask(sandbox: &Sandbox, args: &[&str]) -> Answer {
     let call = program("deploymentizer").args(args).env("KEY", KEY).env("PLAIN", "canary-plain-99");
     let call = call.env("GITHUB_ACTIONS", "true").env("GITHUB_STEP_SUMMARY", "summary.md");
@@ -64,9 +59,7 @@ fn ask(sandbox: &Sandbox, args: &[&str]) -> Answer {
 #[test]
 fn no_command_shows_a_secret() {
     let sandbox = fleet();
-    git(&sandbox, &["init", "-q"]);
-    git(&sandbox, &["add", "."]);
-    git(&sandbox, &["commit", "-qm", "first"]);
+    sandbox.git_init();
     ask(&sandbox, &[]).success();
     let lines = |file: &str| sandbox.read(format!("generated/eu/{file}")).lines().count();
     // The lines that hold a secret change, and so do the values in them.

@@ -190,6 +190,24 @@ impl Sandbox {
         command
     }
 
+    /// Runs `git` in the directory; gives its standard output.
+    ///
+    /// # Panics
+    /// If it fails.
+    #[track_caller]
+    pub fn git(&self, args: &[&str]) -> String {
+        let output = self.command("git").args(args).output().unwrap();
+        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Makes the directory a git repository whose only commit has all that is in it.
+    pub fn git_init(&self) {
+        self.git(&["init", "-q"]);
+        self.git(&["add", "."]);
+        self.git(&["commit", "-qm", "first"]);
+    }
+
     /// Starts a call and leaves it running.
     pub fn start(&self, call: &Call) -> Child {
         let mut command = self.command(&call.program);

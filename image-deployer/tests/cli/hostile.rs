@@ -19,6 +19,11 @@ fn import(script: &str) -> BareRepo {
     let stream = format!(
         "commit refs/heads/main\ncommitter S <s@e> 1700000001 +0000\ndata 1\nx\nfrom {tip}\n{script}\n"
     );
+    fast_import(&repo, stream.as_bytes());
+    repo
+}
+
+fn fast_import(repo: &BareRepo, stream: &[u8]) {
     let file = repo.root().join("stream");
     fs::write(&file, stream).unwrap();
     let status = std::process::Command::new("git")
@@ -27,7 +32,6 @@ fn import(script: &str) -> BareRepo {
         .status()
         .unwrap();
     assert!(status.success());
-    repo
 }
 
 fn deploy(repo: &BareRepo) -> testkit::Answer {
@@ -74,15 +78,9 @@ fn an_image_file_that_is_not_utf8_is_refused_and_one_that_is_huge_is_edited() {
     let broken = import(&format!("M 100644 inline {WEB_FILE}\ndata 12\nimage: a\\xb\n"));
     // fast-import takes bytes as they are; this one is none of UTF-8.
     let broken_tip = broken.commit("main");
-    let stream = broken.root().join("bytes");
     let mut bytes = format!("commit refs/heads/main\ncommitter S <s@e> 1700000002 +0000\ndata 1\nx\nfrom {broken_tip}\nM 100644 inline {WEB_FILE}\ndata 10\n").into_bytes();
     bytes.extend_from_slice(b"image: \xff\xfe\n\n");
-    fs::write(&stream, bytes).unwrap();
-    let status = std::process::Command::new("git")
-        .args(["-C", &broken.path().display().to_string(), "fast-import", "--quiet"])
-        .stdin(fs::File::open(stream).unwrap())
-        .status();
-    assert!(status.unwrap().success());
+    fast_import(&broken, &bytes);
     let answer = deploy(&broken);
     assert_eq!(answer.exit_code, 2, "{answer}");
     assert!(answer.stderr.contains(WEB_FILE) && answer.stderr.contains("UTF-8"), "{answer}");
