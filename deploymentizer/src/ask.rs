@@ -6,13 +6,13 @@ use cli::{Exit, Failure, Format, Printer};
 use render::explain::{Answer, Explanation, Question, Source, explain as answer};
 use render::external::Environment;
 use render::files::{resolve, shown as path_shown};
-use render::problem::{Problem, deduplicate};
+use render::problem::Problem;
 use render::reach::{Reached, Spot, reach as reached_by};
 use render::source::Selection;
 
 use crate::args::Args;
 use crate::counted::counted;
-use crate::problems::{invalid, shown};
+use crate::problems::{failure, invalid_one, partial};
 use crate::run::{load, select};
 
 /// Answers `explain CLUSTER RESOURCE [PATH]`.
@@ -25,16 +25,16 @@ pub(crate) fn explain(
     printer: &Printer,
 ) -> Result<Exit, Failure> {
     let (renderer, _) = load(args, environment)?;
-    let selection = Selection::new(&[cluster.to_owned()], &[]).map_err(|problem| invalid(vec![problem]))?;
+    let selection = Selection::new(&[cluster.to_owned()], &[]).map_err(invalid_one)?;
     let (clusters, _) = select(&renderer, &selection)?;
     let exact = clusters.iter().find(|found| *found.name == *cluster);
     let cluster = match (exact, &clusters[..]) {
         (Some(cluster), _) | (None, [cluster]) => cluster,
-        (None, []) => return Err(invalid(vec![Problem::new(format!("there is no cluster `{cluster}`"))])),
+        (None, []) => return Err(invalid_one(Problem::new(format!("there is no cluster `{cluster}`")))),
         (None, [first, ..]) => {
             let problem = Problem::new(format!("{} clusters match, name one: `{cluster}`", clusters.len()));
             let hint = format!("`deploymentizer explain {} {resource}`", first.name);
-            return Err(invalid(vec![problem.hint(hint)]));
+            return Err(invalid_one(problem.hint(hint)));
         }
     };
     let question = match (path, line) {
@@ -43,15 +43,15 @@ pub(crate) fn explain(
             let (file, number) = numbered(line);
             let Some(number) = number else {
                 let problem = Problem::new(format!("expected FILE:N, found `{line}`"));
-                return Err(invalid(vec![
-                    problem.hint("name the line of the rendered file: `--line cart.yaml:27`"),
-                ]));
+                let hint = "name the line of the rendered file: `--line cart.yaml:27`";
+                return Err(invalid_one(problem.hint(hint)));
             };
             Question::Line(file.to_owned(), number)
         }
         (None, None) => Question::Everything,
     };
-    let answer = answer(&renderer, cluster, resource, &question).map_err(failed)?;
+    let answer = answer(&renderer, cluster, resource, &question)
+        .map_err(|problems| failure(Exit::Failed, &problems))?;
     match printer.format() {
         Format::Text => printer.result(&text(&answer)),
         Format::Json | Format::Ndjson => {
@@ -78,13 +78,12 @@ pub(crate) fn reach(
             let lines = text.lines().count();
             if line.is_some_and(|line| line == 0 || line as usize > lines) {
                 let line = line.unwrap_or_default();
-                return Err(invalid(vec![Problem::new(format!(
-                    "{file} has {lines} lines, there is no line {line}"
-                ))]));
+                let problem = Problem::new(format!("{file} has {lines} lines, there is no line {line}"));
+                return Err(invalid_one(problem));
             }
             Spot::new(renderer.repository(), file, &text, line)
         }
-        Err(error) => return Err(invalid(vec![Problem::unreadable(&file, &error)])),
+        Err(error) => return Err(invalid_one(Problem::unreadable(&file, &error))),
     };
     let mut all = Vec::new();
     for outcome in renderer.in_parallel(&clusters, |cluster| reached_by(&renderer, cluster, &spot)) {
@@ -99,9 +98,7 @@ pub(crate) fn reach(
             printer.json(&serde_json::json!({ "version": 1, "clusters": clusters.len(), "reached": all }));
         }
     }
-    let problems = deduplicate(problems);
-    problems.iter().for_each(|problem| printer.error(&shown(problem)));
-    Ok(if problems.is_empty() { Exit::Done } else { Exit::Partial })
+    Ok(partial(problems, printer))
 }
 
 /// The file as the repository names it, wherever it was named from.
@@ -114,10 +111,6 @@ fn as_named(root: &Path, file: &Path) -> String {
     let is_link = file.is_symlink();
     let named = if is_link { None } else { inside() };
     path_shown(&named.unwrap_or_else(|| resolve(Path::new(""), file)))
-}
-
-fn failed(problems: Vec<Problem>) -> Failure {
-    Failure::all(Exit::Failed, problems.iter().map(shown).collect())
 }
 
 /// `file:12` as file and line.
@@ -179,11 +172,7 @@ fn explanation(value: &Explanation, with_lines: bool) -> String {
         text.push_str(&format!("  used at  {}\n", value.used_at.join(", ")));
     }
     for written in &value.written_to {
-        let lines: Vec<String> = written.lines.iter().map(u32::to_string).collect();
-        match lines.is_empty() {
-            true => text.push_str(&format!("  written  {}\n", written.file)),
-            false => text.push_str(&format!("  written  {}:{}\n", written.file, lines.join(","))),
-        }
+        text.push_str(&format!("  written  {}\n", lines_of(&written.file, &written.lines)));
     }
     if value.written_to.is_empty() {
         text.push_str("  written  nowhere: no template uses it\n");
@@ -196,6 +185,12 @@ fn place(source: &Source) -> String {
         Some(place) => format!("{place} ({})", source.layer),
         None => source.layer.to_owned(),
     }
+}
+
+/// `cart.yaml:6,9`, or the file alone if it is the file as a whole.
+fn lines_of(file: &str, lines: &[u32]) -> String {
+    let lines: Vec<String> = lines.iter().map(u32::to_string).collect();
+    if lines.is_empty() { file.to_owned() } else { format!("{file}:{}", lines.join(",")) }
 }
 
 /// The first line of a value.
@@ -226,8 +221,7 @@ fn reach_text(reached: &[Reached], clusters: usize) -> String {
         reached.iter().map(|entry| entry.cluster.as_str()).collect();
     let mut text = format!("reaches {} of {clusters} clusters\n", names.len());
     for ((resource, file, lines), clusters) in groups {
-        let lines: Vec<String> = lines.iter().map(u32::to_string).collect();
-        let place = if lines.is_empty() { file.to_owned() } else { format!("{file}:{}", lines.join(",")) };
+        let place = lines_of(file, lines);
         text.push_str(&format!("  {resource}  {place}  in {}\n", counted(&clusters, "cluster")));
     }
     text

@@ -22,7 +22,7 @@ use render::source::{Cluster, Parsed, Selection};
 
 use crate::args::Args;
 use crate::git_files::Revisions;
-use crate::problems::{invalid, shown};
+use crate::problems::{invalid_one, shown};
 use crate::run::load_from;
 
 use changes::Changes;
@@ -52,8 +52,8 @@ pub(crate) fn diff(
     printer: &Printer,
 ) -> Result<Exit, Failure> {
     let folder = config::folder(&args.conf);
-    let asked: Revisions = revisions.parse().map_err(|problem| invalid(vec![problem]))?;
-    let (old, new) = asked.open(folder).map_err(|problem| invalid(vec![problem]))?;
+    let asked: Revisions = revisions.parse().map_err(invalid_one)?;
+    let (old, new) = asked.open(folder).map_err(invalid_one)?;
     let new: Arc<dyn Files> = match new {
         Some(files) => Arc::new(files),
         None => Arc::new(DiskFiles),

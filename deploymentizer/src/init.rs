@@ -13,7 +13,7 @@ use render::problem::{Place, Problem};
 
 use crate::args::Args;
 use crate::command::{Init, Recipe};
-use crate::problems::invalid;
+use crate::problems::{invalid, invalid_one};
 
 /// A file of ours: its path below the new repository, and its text.
 type Scaffold = &'static [(&'static str, &'static str)];
@@ -142,7 +142,7 @@ impl Done {
                 let _ = std::fs::remove_file(file);
             }
             let problem = Problem::new("cannot write the file").at(Place::of_file(path_shown(&path)));
-            invalid(vec![problem.cause(error.to_string())])
+            invalid_one(problem.cause(error.to_string()))
         })
     }
 

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use cli::{Exit, Failure, Format, Printer};
 use render::external::Environment;
 use render::listing::{ListedCluster, list as listed};
-use render::problem::deduplicate;
 
 use crate::args::Args;
 use crate::command::Listed;
 use crate::counted::counted;
-use crate::problems::shown;
+use crate::problems::partial;
 use crate::run::{load, select};
 
 /// Answers `list [clusters|resources|images]`.
@@ -37,9 +36,7 @@ pub(crate) fn list(
             Listed::Images => by_image(&all),
         })),
     }
-    let problems = deduplicate(problems);
-    problems.iter().for_each(|problem| printer.error(&shown(problem)));
-    Ok(if problems.is_empty() { Exit::Done } else { Exit::Partial })
+    Ok(partial(problems, printer))
 }
 
 fn row(cells: &[&str]) -> Vec<String> {

@@ -9,7 +9,7 @@ use render::migrate::{Migration, migrate as migrated};
 use render::problem::{Problem, deduplicate};
 
 use crate::args::Args;
-use crate::problems::{invalid, shown};
+use crate::problems::{failure, invalid_one};
 use crate::run::{load, options};
 
 /// Answers `migrate [--write]`.
@@ -21,10 +21,8 @@ pub(crate) fn migrate(
 ) -> Result<Exit, Failure> {
     let options = options(args, environment.clone());
     let (renderer, _) = load(args, environment)?;
-    let migration = migrated(&renderer, &options, args.workdir.as_deref()).map_err(|problems| {
-        let problems = deduplicate(problems);
-        Failure::all(Exit::Refused, problems.iter().map(shown).collect())
-    })?;
+    let migration = migrated(&renderer, &options, args.workdir.as_deref())
+        .map_err(|problems| failure(Exit::Refused, &deduplicate(problems)))?;
     if write {
         apply(&migration)?;
     }
@@ -57,8 +55,7 @@ pub(crate) fn migrate(
 /// New files first, each complete before it has its name, then the old ones go: interrupted, a second run completes it.
 fn apply(migration: &Migration) -> Result<(), Failure> {
     let failed = |path: &Path, error: &std::io::Error| {
-        let problem = Problem::new(format!("cannot write {}", path_shown(path))).cause(error.to_string());
-        invalid(vec![problem])
+        invalid_one(Problem::new(format!("cannot write {}", path_shown(path))).cause(error.to_string()))
     };
     for (path, text) in &migration.changes {
         if let Some(text) = text {

@@ -1,6 +1,7 @@
 //! From the problems of the library to those of the terminal.
 
-use render::problem::Problem;
+use cli::{Exit, Failure, Printer};
+use render::problem::{Problem, deduplicate};
 
 /// How many clusters a message names before it counts.
 const NAMED: usize = 5;
@@ -36,7 +37,24 @@ fn list(noun: &str, names: &[std::sync::Arc<str>]) -> Option<String> {
     }
 }
 
+/// The end of a run.
+pub(crate) fn failure(exit: Exit, problems: &[Problem]) -> Failure {
+    Failure::all(exit, problems.iter().map(shown).collect())
+}
+
 /// A failure before any cluster was looked at.
-pub(crate) fn invalid(problems: Vec<Problem>) -> cli::Failure {
-    cli::Failure::all(cli::Exit::Invalid, problems.iter().map(shown).collect())
+pub(crate) fn invalid(problems: Vec<Problem>) -> Failure {
+    failure(Exit::Invalid, &problems)
+}
+
+/// As [`invalid`], of one problem.
+pub(crate) fn invalid_one(problem: Problem) -> Failure {
+    invalid(vec![problem])
+}
+
+/// Says what is wrong with some clusters, where there was an answer for the others.
+pub(crate) fn partial(problems: Vec<Problem>, printer: &Printer) -> Exit {
+    let problems = deduplicate(problems);
+    problems.iter().for_each(|problem| printer.error(&shown(problem)));
+    if problems.is_empty() { Exit::Done } else { Exit::Partial }
 }

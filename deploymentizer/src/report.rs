@@ -50,6 +50,18 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// Of no cluster yet; `unreadable` is what is wrong with clusters that have no name.
+    pub(crate) fn new(saved: bool, unreadable: Vec<Problem>) -> Self {
+        Self {
+            saved,
+            clusters: Vec::new(),
+            unnamed_failures: unreadable.len(),
+            problems: unreadable,
+            warnings: Vec::new(),
+            validation: None,
+        }
+    }
+
     /// The exit code: 4 when some clusters failed and some did not, 1 when all failed.
     pub(crate) fn exit(&self, detailed: bool) -> Exit {
         let failed = self.clusters.iter().filter(|cluster| cluster.status == Status::Failed).count();

@@ -13,7 +13,7 @@ use render::source::{Cluster, Parsed, Repository, Selection};
 use render::view::Flags;
 
 use crate::args::Args;
-use crate::problems::invalid;
+use crate::problems::{failure, invalid, invalid_one};
 use crate::report::{Report, Status};
 use crate::validation::Validation;
 use crate::write::{Part, failed_report, may_clean, remove_gone, write};
@@ -70,21 +70,20 @@ pub(crate) fn load_from(
     parsed: Arc<Parsed>,
 ) -> Result<(Renderer, Selection), Failure> {
     if args.elroy_only.is_some() || args.elroy_url.is_some() || args.elroy_secret.is_some() {
-        return Err(invalid(vec![
-            Problem::new("Elroy, an in-house service of kit's authors, is not supported")
-                .hint("leave out `--elroy-only`, `--elroy-url` and `--elroy-secret`"),
-        ]));
+        let problem = Problem::new("Elroy, an in-house service of kit's authors, is not supported");
+        return Err(invalid_one(
+            problem.hint("leave out `--elroy-only`, `--elroy-url` and `--elroy-secret`"),
+        ));
     }
     if let Some(jobs) = args.jobs {
         render::plan::use_threads(jobs);
     }
-    let one = |problem| invalid(vec![problem]);
-    let selection =
-        Selection::new(&Args::given(&args.cluster_name), &Args::given(&args.cluster_type)).map_err(one)?;
+    let selection = Selection::new(&Args::given(&args.cluster_name), &Args::given(&args.cluster_type))
+        .map_err(invalid_one)?;
     let repository = Repository::open_with(parsed, files, &args.conf, args.workdir.as_deref());
     let repository = repository.map_err(invalid)?;
     let options = options(args, environment);
-    Ok((Renderer::new(repository, options).map_err(one)?, selection))
+    Ok((Renderer::new(repository, options).map_err(invalid_one)?, selection))
 }
 
 /// What a run renders, and how, as the command line says.
@@ -109,7 +108,7 @@ pub(crate) fn select(
     let (clusters, problems) = renderer.repository().clusters(selection);
     if clusters.is_empty() && !problems.is_empty() {
         let exit = if selection.is_all() { Exit::Failed } else { Exit::Invalid };
-        return Err(Failure::all(exit, problems.iter().map(crate::problems::shown).collect()));
+        return Err(failure(exit, &problems));
     }
     if problems.iter().any(|problem| problem.place.is_none() && problem.clusters.is_empty()) {
         return Err(invalid(problems));
@@ -172,15 +171,7 @@ fn print_stream(
     validation: Option<&Validation>,
     printer: &Printer,
 ) -> Report {
-    let unnamed_failures = problems.len();
-    let mut report = Report {
-        saved: false,
-        clusters: Vec::new(),
-        problems,
-        warnings: Vec::new(),
-        unnamed_failures,
-        validation: None,
-    };
+    let mut report = Report::new(false, problems);
     for chunk in clusters.chunks(AHEAD) {
         let outcomes = renderer.in_parallel(chunk, |cluster| render(renderer, cluster, validation));
         for (cluster, outcome) in chunk.iter().zip(outcomes) {

@@ -19,7 +19,7 @@ use render::source::{Cluster, Folders};
 
 use crate::args::Args;
 use crate::counted::counted;
-use crate::problems::{invalid, shown};
+use crate::problems::{invalid_one, shown};
 use crate::report::{Report, Status};
 use crate::run::{load_from, select, validation};
 use crate::validation::Validation;
@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub(crate) fn watch(args: &Args, environment: Environment, printer: &Printer) -> Result<Exit, Failure> {
     let validation = validation(args)?;
     let here = std::env::current_dir().map_err(|error| {
-        invalid(vec![Problem::new("cannot tell the current folder").cause(error.to_string())])
+        invalid_one(Problem::new("cannot tell the current folder").cause(error.to_string()))
     })?;
     let (sender, events) = channel();
     let mut watcher = notify::recommended_watcher(move |event| {

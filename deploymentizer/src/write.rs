@@ -36,7 +36,6 @@ pub(crate) fn write(
     args: &Args,
     render: impl Fn(&Cluster) -> Result<Part, Vec<Problem>> + Sync + Send,
 ) -> Result<Report, Failure> {
-    let unreadable = problems.len();
     let tree = opened(renderer, args)?;
     let policy = Policy { clean: args.clean, adopt: args.adopt };
     let outcomes = renderer.in_parallel(clusters, |cluster| {
@@ -51,14 +50,7 @@ pub(crate) fn write(
         drop(plan);
         Ok::<_, Vec<Problem>>((report, part.rendered.warnings))
     });
-    let mut report = Report {
-        saved: args.save,
-        clusters: Vec::new(),
-        problems,
-        warnings: Vec::new(),
-        unnamed_failures: unreadable,
-        validation: None,
-    };
+    let mut report = Report::new(args.save, problems);
     for (cluster, outcome) in clusters.iter().zip(outcomes) {
         match outcome {
             Ok((outcome, warnings)) => {

@@ -16,7 +16,7 @@ use render::source::{Repository, Selection};
 
 use super::{Done, SERVICE, dockerfile, entry};
 use crate::args::Args;
-use crate::problems::invalid;
+use crate::problems::{invalid, invalid_one};
 use crate::run::load;
 
 /// What is asked for.
@@ -54,26 +54,25 @@ pub(super) fn add(
     wanted: &Wanted<'_>,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
-    let one = |problem: Problem| invalid(vec![problem]);
-    check_name(wanted.name).map_err(one)?;
+    check_name(wanted.name).map_err(invalid_one)?;
     let (renderer, _) = load(args, environment.clone())?;
     let repository = renderer.repository();
     let folders = &repository.folders;
     let base = folders.base.join("base-cluster.yaml");
     let text = match repository.files.read(&base) {
         Ok(bytes) => String::from_utf8(bytes).map_err(|_| {
-            one(Problem::new("the file is not UTF-8 text").at(Place::of_file(path_shown(&base))))
+            invalid_one(Problem::new("the file is not UTF-8 text").at(Place::of_file(path_shown(&base))))
         })?,
-        Err(error) => return Err(one(Problem::unreadable(&path_shown(&base), &error))),
+        Err(error) => return Err(invalid_one(Problem::unreadable(&path_shown(&base), &error))),
     };
     if has(&text, repository, wanted.name) {
         let problem = Problem::new(format!("there is a resource of this name: `{}`", wanted.name));
-        return Err(one(problem.at(Place::of_file(path_shown(&base)))));
+        return Err(invalid_one(problem.at(Place::of_file(path_shown(&base)))));
     }
     let own = own_branch(&text, repository);
     let mut notes = Vec::new();
-    let port = port(wanted, &mut notes).map_err(one)?;
-    let image = image(wanted).map_err(one)?;
+    let port = port(wanted, &mut notes).map_err(invalid_one)?;
+    let image = image(wanted).map_err(invalid_one)?;
     let tag = image.repository();
     let mut fields = vec![format!("file: ./{}.yaml.j2", wanted.name), format!("image_tag: {tag}")];
     if own.is_none() {
@@ -84,12 +83,12 @@ pub(super) fn add(
         let by_hand: String = fields.iter().map(|field| format!("\n    {field}")).collect();
         let problem = Problem::new(format!("the service cannot be added: {reason}"))
             .at(Place::of_file(path_shown(&base)));
-        one(problem.hint(format!("write it under `resources:`\n  {}:{by_hand}", wanted.name)))
+        invalid_one(problem.hint(format!("write it under `resources:`\n  {}:{by_hand}", wanted.name)))
     })?;
     let mut created = vec![(folders.resources.join(format!("{}.yaml.j2", wanted.name)), SERVICE.to_owned())];
     for branch in branches(&renderer, own) {
-        let file =
-            manifest::image_file(tag, &branch).map_err(|error| one(Problem::new(error.to_string())))?;
+        let file = manifest::image_file(tag, &branch)
+            .map_err(|error| invalid_one(Problem::new(error.to_string())))?;
         let path = folders.images.join(file);
         let there = repository.files.read(&path).ok();
         // Services may share an image; without `--image` the one that is there is as good as a placeholder.
@@ -216,7 +215,7 @@ fn try_it(
     let files = Arc::new(Overlay::new(repository.files.clone(), changes));
     let new = Repository::open(files, &args.conf, args.workdir.as_deref()).map_err(invalid)?;
     let options = Options { resources: vec![name.to_owned()], environment, ..Options::default() };
-    let renderer = Renderer::new(new, options).map_err(|problem| invalid(vec![problem]))?;
+    let renderer = Renderer::new(new, options).map_err(invalid_one)?;
     let (clusters, mut problems) = renderer.repository().clusters(&Selection::default());
     for outcome in renderer.in_parallel(&clusters, |cluster| renderer.render(cluster)) {
         problems.extend(outcome.err().into_iter().flatten());
