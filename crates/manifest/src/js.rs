@@ -79,6 +79,15 @@ pub fn write_date(millis: i64, out: &mut String) {
     );
 }
 
+/// `2020-01-02T03:04:05.006Z`, as `Date.prototype.toISOString` prints `millis` (since 1970-01-01T00:00:00Z).
+pub(crate) fn iso_date(millis: i64) -> String {
+    let (year, month, day) = civil(millis.div_euclid(86_400_000));
+    let rest = millis.rem_euclid(86_400_000);
+    let (hour, minute) = (rest / 3_600_000, rest / 60_000 % 60);
+    let (second, milli) = (rest / 1000 % 60, rest % 1000);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+}
+
 /// Year, month (1-12) and day (1-31) of a day counted from 1970-01-01, in the proleptic Gregorian
 /// calendar (Howard Hinnant's `civil_from_days`).
 fn civil(days: i64) -> (i64, i64, i64) {

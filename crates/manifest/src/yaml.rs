@@ -33,6 +33,7 @@ mod error;
 mod js_block;
 mod js_list;
 mod js_quoted;
+mod js_scalar;
 mod mend;
 mod node;
 mod read;
