@@ -216,7 +216,7 @@ impl Traced {
         let located = template.and_then(|file| locate(repository, file).ok());
         let own = located.as_ref().map(|(relative, engine, _)| (&**relative, *engine));
         let service = renderer.templates().service(own.map(|(_, engine)| engine));
-        let made_it = |relative: &str| shown(&repository.folders.resources.join(relative)) == *file.source;
+        let made_it = |relative: &str| repository.template_name(relative) == file.source;
         if let Some((relative, engine)) =
             own.into_iter().chain(service).find(|(relative, _)| made_it(relative))
         {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::ObjectRef;
+use crate::names::is_label;
 use crate::object::{Object, Place};
 use crate::yaml::{self, Node, Schema};
 
@@ -262,7 +263,7 @@ impl Reader {
             && !namespace.is_null()
         {
             match namespace.as_str() {
-                Some(name) if name.is_empty() || is_dns_label(name) => {}
+                Some(name) if name.is_empty() || is_label(name) => {}
                 Some(name) => {
                     self.fail(namespace, format!("`metadata.namespace` is not a namespace: `{name}`"), None);
                 }
@@ -320,16 +321,6 @@ fn marked(node: &Node, text: &str, lines: &[u32], values: &mut Vec<String>) {
         yaml::Value::List(items) => items.iter().for_each(|item| marked(item, text, lines, values)),
         yaml::Value::Map(map) => map.iter().for_each(|entry| marked(&entry.value, text, lines, values)),
     }
-}
-
-/// RFC 1123 label: what a namespace is called.
-fn is_dns_label(text: &str) -> bool {
-    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    let bytes = text.as_bytes();
-    bytes.len() <= 63
-        && bytes.iter().all(|b| inner(*b))
-        && bytes.first().is_some_and(|b| *b != b'-')
-        && bytes.last().is_some_and(|b| *b != b'-')
 }
 
 #[cfg(test)]

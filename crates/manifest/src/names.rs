@@ -81,6 +81,35 @@ impl fmt::Display for ClusterName {
     }
 }
 
+/// Whether `text` is an RFC 1123 label: 63 characters at most of `a-z0-9-`, starting and ending with `a-z0-9`.
+pub fn is_label(text: &str) -> bool {
+    text.len() <= 63 && is_label_text(text)
+}
+
+fn is_label_text(text: &str) -> bool {
+    let edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    bytes.first().is_some_and(edge)
+        && bytes.last().is_some_and(edge)
+        && bytes.iter().all(|byte| edge(byte) || *byte == b'-')
+}
+
+/// Whether `text` is an RFC 1123 subdomain: labels and dots, 253 characters at most. (A label in it may be longer than
+/// 63; Kubernetes does not look.)
+pub fn is_subdomain(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_label_text)
+}
+
+/// Whether `text` can be the name part of a qualified name, or the value of a Kubernetes label that has one: 63 characters
+/// at most of `A-Za-z0-9-_.`, starting and ending with `A-Za-z0-9`.
+pub fn is_name_part(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() <= 63
+        && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
+        && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
 /// Which object: the one place that formats `Kind/namespace/name`.
 ///
 /// The order is that of the fields, so that sorted lists group by API and kind.

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
+use crate::names::is_name_part;
+
 /// A parsed label selector. The empty one selects everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector {
@@ -158,7 +160,7 @@ fn label_key(key: &str) -> Result<String, String> {
             && prefix.len() <= 253
             && prefix.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
     });
-    if prefix_fits && !name.is_empty() && label_text(name) {
+    if prefix_fits && is_name_part(name) {
         Ok(key.to_owned())
     } else {
         Err(format!("`{key}` is not a label key"))
@@ -166,18 +168,11 @@ fn label_key(key: &str) -> Result<String, String> {
 }
 
 fn label_value(value: &str) -> Result<String, String> {
-    if value.is_empty() || label_text(value) {
+    if value.is_empty() || is_name_part(value) {
         Ok(value.to_owned())
     } else {
         Err(format!("`{value}` is not a label value"))
     }
-}
-
-fn label_text(text: &str) -> bool {
-    let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || b == b'.';
-    let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = text.as_bytes();
-    bytes.len() <= 63 && edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(|b| inner(*b))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 mod quick;
 
 use manifest::ObjectRef;
+use manifest::names::{is_label, is_subdomain};
 use manifest::yaml::{self, Node, Scalar, Schema, Style};
 
 /// What is wrong with rendered text, and where in it.
@@ -163,25 +164,6 @@ pub fn acceptable_name(api_version: &str, kind: &str, name: &str) -> Result<(), 
         _ if is_subdomain(name) => Ok(()),
         _ => Err(NOT_A_SUBDOMAIN),
     }
-}
-
-fn is_label(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    text.len() <= 63
-        && !text.is_empty()
-        && text.bytes().all(inner)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
-}
-
-fn is_subdomain(text: &str) -> bool {
-    let part = |part: &str| {
-        !part.is_empty()
-            && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-            && !part.starts_with('-')
-            && !part.ends_with('-')
-    };
-    text.len() <= 253 && text.split('.').all(part)
 }
 
 #[cfg(test)]

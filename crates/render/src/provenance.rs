@@ -18,7 +18,7 @@ impl Renderer {
         };
         let numbers = 1..=u32::try_from(text.lines().count()).unwrap_or(u32::MAX);
         if engine == Engine::Copy {
-            let source = crate::files::shown(&self.repository().folders.resources.join(relative));
+            let source = self.repository().template_name(relative);
             let copied = |line| LineOrigin { template: Some(rooted(&source, line)), values: Vec::new() };
             return numbers.map(|line| (line, copied(line))).collect();
         }

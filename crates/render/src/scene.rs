@@ -221,23 +221,21 @@ impl<'r> Scene<'r> {
 /// A `file` that cannot be one.
 pub fn targets(renderer: &Renderer, definition: &Arc<Node>) -> Result<Vec<Target>, Problem> {
     let repository = renderer.repository();
-    let source = |template: &str| -> Arc<str> {
-        crate::files::shown(&repository.folders.resources.join(template)).into()
-    };
     let mut targets = Vec::new();
     let mut of_file = None;
     if let Some(file) = definition.truthy("file") {
         let (template, engine, output) = locate(repository, file)?;
         let output = renderer.output_name(engine, &output, definition)?;
         of_file = Some(engine);
-        targets.push(Target { output, engine, source: source(&template), template, text: String::new() });
+        let source = repository.template_name(&template);
+        targets.push(Target { output, engine, source, template, text: String::new() });
     }
     if let Some(svc) = definition.truthy("svc")
         && let Some(name) = svc.truthy("name")
         && let Some((template, engine)) = renderer.templates().service(of_file)
     {
         let output = format!("{}.yaml", name.to_text());
-        let (source, template) = (source(template), template.to_owned());
+        let (source, template) = (repository.template_name(template), template.to_owned());
         targets.push(Target { output, engine, source, template, text: String::new() });
     }
     Ok(targets)

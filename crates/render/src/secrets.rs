@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use base64::Engine;
+use manifest::yaml::position;
 
+use crate::mustache::escape_from;
 use crate::node::{Node, Value};
 
 /// Shorter values are not masked: they would match everywhere, and guess as easily.
@@ -38,9 +40,9 @@ impl Secrets {
         if let Ok(json) = serde_json::to_string(text) {
             self.needles.insert(json[1..json.len() - 1].to_owned());
         }
-        if text.contains(['&', '<', '>', '"', '\'', '/', '`', '=']) {
-            self.needles.insert(html(text));
-        }
+        let mut html = text.to_owned();
+        escape_from(0, &mut html);
+        self.needles.insert(html);
         if text.contains('\'') {
             self.needles.insert(text.replace('\'', "''"));
         }
@@ -89,7 +91,7 @@ impl Secrets {
         let mut found = BTreeSet::new();
         for needle in &self.needles {
             for (at, _) in text.match_indices(needle.as_str()) {
-                let first = text[..at].bytes().filter(|&byte| byte == b'\n').count() as u32 + 1;
+                let (first, _) = position(text, at);
                 let more = needle.trim_end_matches('\n').bytes().filter(|&byte| byte == b'\n').count() as u32;
                 found.extend(first..=first + more);
             }
@@ -108,25 +110,6 @@ impl Secrets {
             *text = self.mask(text);
         }
     }
-}
-
-/// As `{{…}}` of Mustache prints it.
-fn html(text: &str) -> String {
-    let mut html = String::with_capacity(text.len() + 16);
-    for character in text.chars() {
-        match character {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            '/' => html.push_str("&#x2F;"),
-            '`' => html.push_str("&#x60;"),
-            '=' => html.push_str("&#x3D;"),
-            other => html.push(other),
-        }
-    }
-    html
 }
 
 #[cfg(test)]

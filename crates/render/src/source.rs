@@ -299,6 +299,11 @@ impl Repository {
         Ok(node)
     }
 
+    /// What the user calls a file of the folder of the resources.
+    pub fn template_name(&self, relative: &str) -> Arc<str> {
+        shown(&self.folders.resources.join(relative)).into()
+    }
+
     /// A path relative to the folder of kit.yaml, if it lies below it.
     pub fn rooted(&self, path: &Path) -> String {
         let root = if self.folders.root == Path::new(".") { Path::new("") } else { &self.folders.root };

@@ -121,7 +121,7 @@ impl Templates {
         let compiled = source(repository, file).and_then(|text| {
             mustache::Template::parse(&text).map(Arc::new).map_err(|error| {
                 let at = error.position();
-                let place = Place { file: name(repository, file), line: at.line, column: at.column };
+                let place = Place { file: repository.template_name(file), line: at.line, column: at.column };
                 Problem::new(error.to_string()).at(place).excerpt_of(&text)
             })
         });
@@ -167,7 +167,7 @@ impl Templates {
                 Ok(())
             }
             Engine::Jinja => {
-                let place = name(repository, file);
+                let place = repository.template_name(file);
                 self.jinja.render(file, &place, view, searched, out).map_err(|problem| {
                     let folder = &repository.folders.resources;
                     match problem.place {
@@ -184,7 +184,7 @@ impl Templates {
                     false => template.render(&*view.root, out, &mut ()),
                 };
                 let place = |at: mustache::Position| Place {
-                    file: name(repository, file),
+                    file: repository.template_name(file),
                     line: at.line,
                     column: at.column,
                 };
@@ -231,10 +231,6 @@ pub fn locate(repository: &Repository, file: &Node) -> Result<(String, Engine, S
         )));
     };
     Ok((relative, engine, output))
-}
-
-fn name(repository: &Repository, file: &str) -> Arc<str> {
-    shown(&repository.folders.resources.join(file)).into()
 }
 
 /// The text of a template, which must not be a link out of the folder.

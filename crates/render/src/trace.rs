@@ -92,7 +92,7 @@ impl Renderer {
     /// Renders `file` (relative to the folder of the resources) again, noting what is read. `None` if the output cannot
     /// be taken apart, or for copied files, which have the line numbers of their source.
     pub fn trace(&self, engine: Engine, file: &str, view: &View, plain: &str) -> Option<Trace> {
-        let shown: Arc<str> = crate::files::shown(&self.repository().folders.resources.join(file)).into();
+        let shown: Arc<str> = self.repository().template_name(file);
         let trace = match engine {
             Engine::Copy => return None,
             Engine::Mustache => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use cli::{Exit, Failure, Printer};
 use manifest::ImageRef;
+use manifest::names::is_label;
 use manifest::yaml;
 use render::external::Environment;
 use render::files::{Overlay, shown as path_shown};
@@ -112,12 +113,7 @@ pub(super) fn add(
 }
 
 fn check_name(name: &str) -> Result<(), Problem> {
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let is_name = name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.chars().all(inner)
-        && !name.ends_with('-')
-        && name.len() <= 63;
-    if !is_name {
+    if !(is_label(name) && name.starts_with(|c: char| c.is_ascii_lowercase())) {
         let problem = Problem::new(format!("not a name for a service: `{name}`"));
         return Err(problem.hint(
             "at most 63 lower-case letters, digits and `-`, a letter first and a letter or digit last, as in `cart-api`",

@@ -10,7 +10,7 @@ use minijinja::value::{Enumerator, Object, ObjectRepr};
 use minijinja::{Error, Value as Jinjavalue};
 
 use super::{Piece, Read, Trace};
-use crate::files::{below, shown};
+use crate::files::below;
 use crate::node::{Node, Value};
 use crate::problem::Place;
 use crate::source::Repository;
@@ -82,7 +82,7 @@ pub(super) fn trace(repository: &Repository, file: &str, view: &View) -> Option<
     drop(environment);
     let noted = std::mem::take(&mut *lock(&log));
     let templates: Vec<Arc<str>> =
-        noted.templates.iter().map(|name| shown(&repository.folders.resources.join(name)).into()).collect();
+        noted.templates.iter().map(|name| repository.template_name(name)).collect();
     Some(unmark(&marked, &templates, &noted.values))
 }
 

@@ -1,5 +1,8 @@
 //! Small languages inside strings: quantities, names, labels, times.
 
+use manifest::names::is_name_part;
+pub(super) use manifest::names::{is_label, is_subdomain};
+
 /// Whether `text` is a quantity (`resource.ParseQuantity`): a number and one of `n u m k M G T P E Ki Mi Gi Ti Pi Ei`, or
 /// an exponent.
 pub(super) fn is_quantity(text: &str) -> bool {
@@ -54,37 +57,9 @@ pub(super) fn quantity_value(text: &str) -> Option<f64> {
     Some(text[..at].parse::<f64>().ok()? * factor)
 }
 
-/// Whether `text` is an RFC 1123 label: 63 characters at most of `a-z0-9-`, starting and ending with `a-z0-9`.
-pub(super) fn is_label(text: &str) -> bool {
-    (1..=63).contains(&text.len()) && is_label_text(text)
-}
-
-fn is_label_text(text: &str) -> bool {
-    let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = text.as_bytes();
-    bytes.first().is_some_and(inner)
-        && bytes.last().is_some_and(inner)
-        && bytes.iter().all(|byte| inner(byte) || *byte == b'-')
-}
-
-/// Whether `text` is an RFC 1123 subdomain: labels and dots, 253 characters at most. (A label in it may be longer than
-/// 63; Kubernetes does not look.)
-pub(super) fn is_subdomain(text: &str) -> bool {
-    (1..=253).contains(&text.len()) && text.split('.').all(is_label_text)
-}
-
 /// Whether `text` can be a segment of a URL path, the rule for names of RBAC objects.
 pub(super) fn is_path_segment(text: &str) -> bool {
     !text.is_empty() && text != "." && text != ".." && !text.contains(['/', '%'])
-}
-
-/// The name part of a qualified name, and the values of labels: 63 characters at most of `A-Za-z0-9-_.`.
-fn is_name_part(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    (1..=63).contains(&text.len())
-        && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
-        && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
-        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 /// Whether `text` is the value of a label: empty, or as the name of a key.
@@ -103,7 +78,7 @@ pub(super) fn is_qualified_name(text: &str) -> bool {
 /// Whether `text` is the name of a port (IANA): 15 characters at most of `a-z0-9-`, one letter at least, no `--`.
 pub(super) fn is_port_name(text: &str) -> bool {
     text.len() <= 15
-        && is_label_text(text)
+        && is_label(text)
         && !text.contains("--")
         && text.bytes().any(|byte| byte.is_ascii_lowercase())
 }
