@@ -167,12 +167,12 @@ impl Turn<'_> {
     /// Writes what is about to happen; makes the plan again where the cluster has moved since it was made.
     async fn begin(&self, mut plan: Plan, report: &mut Report<'_>) -> Option<(Plan, Inventory)> {
         for _ in 0..PLANS {
+            let changes = plan.changes_objects().then_some(plan.objects.len());
             let Some(set) = &mut plan.set else { return Some((plan, Inventory::default())) };
             let mut next = std::mem::take(&mut set.next);
-            if plan.changes_objects() {
-                self.record(&plan, &mut next);
+            if let Some(objects) = changes {
+                self.record(objects, &mut next);
             }
-            let Some(set) = &plan.set else { return Some((plan, Inventory::default())) };
             match inventory::write(self.connection, &mut next, &set.name, &set.namespace).await {
                 Ok(()) => return Some((plan, next)),
                 Err(WriteError::Moved) => {}
@@ -202,8 +202,8 @@ impl Turn<'_> {
         None
     }
 
-    /// Adds this deploy to the history.
-    fn record(&self, plan: &Plan, next: &mut Inventory) {
+    /// Adds this deploy, of so many objects, to the history.
+    fn record(&self, objects: usize, next: &mut Inventory) {
         let set = &self.options.set;
         next.revision += 1;
         if let Some(commit) = &self.options.marks.sha {
@@ -217,7 +217,7 @@ impl Turn<'_> {
             finished: None,
             state: RevisionState::Running,
             scope: set.scope.text(),
-            objects: plan.objects.len(),
+            objects,
             parts: if set.history > 0 { history::pack(&self.manifests.objects).len() } else { 0 },
             rollback_to: set.brings_back.clone(),
             fast_id: strategy::fast_id(&self.options.marks).map(str::to_owned),

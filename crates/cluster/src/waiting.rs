@@ -1,5 +1,7 @@
 //! The bridge between a plan and [`crate::wait`]: which objects to wait for, and what a wait's end means for a deploy.
 
+use std::collections::BTreeMap;
+
 use kube::core::{ApiResource, GroupVersionKind};
 use manifest::ObjectRef;
 use tokio::time::Instant;
@@ -44,7 +46,8 @@ pub(crate) async fn wait(
         log_lines: options.log_lines,
         ..WaitOptions::until(deadline)
     };
-    let mut last = Last::new(targets);
+    let mut last: Last<'_> =
+        targets.iter().map(|target| (&target.object.wanted.object, Box::default())).collect();
     let ends = {
         let on_event = |event: WaitEvent| tell(connection, &run.mask, event, &mut last);
         tokio::select! {
@@ -58,8 +61,9 @@ pub(crate) async fn wait(
             .iter()
             .map(|target| {
                 let mut trouble = Trouble::new("the run was stopped while it was waited for");
-                if let Some(seen) = last.of(&target.object.wanted.object) {
-                    trouble = trouble.because(seen);
+                let seen = last.get(&target.object.wanted.object);
+                if let Some(seen) = seen.filter(|seen| !seen.is_empty()) {
+                    trouble = trouble.because(&**seen);
                 }
                 Some(NotReady { trouble, diagnoses: Vec::new() })
             })
@@ -81,32 +85,7 @@ fn wait_target(target: &Await<'_>) -> WaitTarget {
 }
 
 /// The last that was said of each target.
-struct Last<'a> {
-    /// Sorted.
-    objects: Vec<&'a ObjectRef>,
-    said: Vec<Box<str>>,
-}
-
-impl<'a> Last<'a> {
-    fn new(targets: &[Await<'a>]) -> Self {
-        let mut objects: Vec<&ObjectRef> =
-            targets.iter().map(|target| &target.object.wanted.object).collect();
-        objects.sort_unstable();
-        let said = vec![Box::default(); objects.len()];
-        Self { objects, said }
-    }
-
-    fn note(&mut self, object: &ObjectRef, message: &str) {
-        if let Ok(index) = self.objects.binary_search(&object) {
-            self.said[index] = message.into();
-        }
-    }
-
-    fn of(&self, object: &ObjectRef) -> Option<&str> {
-        let index = self.objects.binary_search(&object).ok()?;
-        Some(&*self.said[index]).filter(|said| !said.is_empty())
-    }
-}
+type Last<'a> = BTreeMap<&'a ObjectRef, Box<str>>;
 
 fn tell(connection: &Connection, mask: &Mask, event: WaitEvent, last: &mut Last<'_>) {
     let mut brief = None;
@@ -128,7 +107,9 @@ fn tell(connection: &Connection, mask: &Mask, event: WaitEvent, last: &mut Last<
         }
     };
     let message = mask.text(&message);
-    last.note(&object, &message);
+    if let Some(said) = last.get_mut(&object) {
+        *said = message.as_str().into();
+    }
     connection.events().emit(Happening::Rollout { object, stage, message, brief });
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Without this a field that is removed from a manifest stays in the cluster for ever, because its other owner still holds it
 //! (kubernetes/kubernetes#99003). The rule is that of client-go's `csaupgrade`: the predecessors' fields are merged into our entry,
-//! their managed_fields go, nothing else of the object changes.
+//! their entries go, nothing else of the object changes.
 
 use serde_json::{Map, Value, json};
 
@@ -16,7 +16,7 @@ pub(crate) fn patch(live: &Value) -> Value {
     ])
 }
 
-/// `managedFields` with the predecessors' managed_fields merged into ours.
+/// `managedFields` with the predecessors' entries merged into ours.
 pub(crate) fn merged(live: &Value) -> Vec<Value> {
     let mut fields = Map::new();
     let mut api_version = live["apiVersion"].clone();

@@ -8,13 +8,7 @@ fn nothing_of_a_manifest_is_held_once_everything_is_written() {
     let text =
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: shop}\ndata: {key: canary}\n";
     let manifest = manifest::load::parse_objects(text, "a.yaml").unwrap().remove(0);
-    let resource = Resource {
-        group: String::new(),
-        version: "v1".into(),
-        kind: "ConfigMap".into(),
-        plural: "configmaps".into(),
-        namespaced: true,
-    };
+    let resource = Resource::new("", "v1", "ConfigMap", "configmaps", true);
     let marks = Marks { raw: true, ..Marks::default() };
     let object = PlannedObject {
         wanted: Wanted::new(&manifest, resource, "shop", &marks),
