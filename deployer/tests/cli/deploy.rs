@@ -35,6 +35,8 @@ impl Stage {
             program("deployer")
                 .args(["--namespaces-dir", "namespaces", "--manifests-dir", "manifests", "--configs"])
                 .arg(self.clusters.configs())
+                // On real clusters other tests deploy at the same time.
+                .args(["--inventory-namespace", &self.namespace])
                 .args(flags),
         )
     }
@@ -392,31 +394,28 @@ fn a_plan_is_carried_out_exactly_or_refused_where_a_cluster_has_moved() {
         return;
     }
     let stage = Stage::new("engine-plan");
-    // An inventory of its own: on real clusters others deploy at the same time.
-    let deploy =
-        |flags: &[&str]| stage.deploy(&[&["--inventory-namespace", &stage.namespace][..], flags].concat());
     stage.write("conf.yaml", CONFIG);
     stage.write(
         "secret.yaml",
         "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: NS}\nstringData: {k: canary-in-plan}\n",
     );
-    deploy(&[]).success();
+    stage.deploy(&[]).success();
     stage.write("conf.yaml", &CONFIG.replace("\"1\"", "\"9\""));
-    deploy(&["--plan-out", "plan.json"]).success();
+    stage.deploy(&["--plan-out", "plan.json"]).success();
     let file = stage.sandbox.read("plan.json");
     assert!(!file.contains("canary-in-plan"), "{file}");
     assert_eq!(stage.get("configmap/conf")["data"]["a"], "1", "nothing is written by making a plan");
 
     stage.kubectl(&["patch", "configmap", "conf", "-p", r#"{"data":{"b":"moved"}}"#], "");
-    let refused = deploy(&["--plan", "plan.json"]);
+    let refused = stage.deploy(&["--plan", "plan.json"]);
     assert_eq!(refused.exit_code, 5, "{refused}");
     assert!(refused.stdout.contains("has been changed (resource version"), "{refused}");
     assert_eq!(stage.get("configmap/conf")["data"]["a"], "1");
 
-    deploy(&["--plan-out", "plan.json"]).success();
-    let done = deploy(&["--plan", "plan.json", "--output", "json"]).success().json();
+    stage.deploy(&["--plan-out", "plan.json"]).success();
+    let done = stage.deploy(&["--plan", "plan.json", "--output", "json"]).success().json();
     assert_eq!(done["clusters"][0]["counts"]["configured"], 1, "{done:#}");
-    let other = deploy(&["--plan", "plan.json", "--force"]);
+    let other = stage.deploy(&["--plan", "plan.json", "--force"]);
     assert_eq!(other.exit_code, 5, "{other}");
 }
 

@@ -41,6 +41,8 @@ fn stopped_by(signal: &str) -> (Option<i32>, serde_json::Value) {
             "--debug",
             "--available-health-check",
             "false",
+            "--inventory-namespace",
+            &namespace,
             "--configs",
         ])
         .arg(clusters.configs());

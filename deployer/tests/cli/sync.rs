@@ -55,6 +55,8 @@ impl Stage {
         program("deployer")
             .args(["sync", "--repo", &self.server.url(), "--system-namespace", &self.namespace, "--configs"])
             .arg(self.clusters.configs())
+            // On real clusters other tests deploy at the same time.
+            .args(["--inventory-namespace", &self.namespace])
             .args(flags)
     }
 
