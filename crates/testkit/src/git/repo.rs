@@ -84,7 +84,8 @@ impl BareRepo {
         });
         let config = ("kit.yaml".to_string(), "images:\n  path: images\n  property: image\n".to_string());
         repo.import(commits, all.chain([config]));
-        git(&repo.path(), &["-c", "pack.window=2", "repack", "-adq"]);
+        // With a reverse index, as git writes by itself since 2.41: without it each process of a server sorts the whole pack.
+        git(&repo.path(), &["-c", "pack.window=2", "-c", "pack.writeReverseIndex=true", "repack", "-adq"]);
         repo
     }
 
