@@ -1,5 +1,7 @@
 //! From an authenticated request to an answer. Everything here is synchronous and under the cluster's lock.
 
+mod pods;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,12 +17,10 @@ use crate::api::{discovery, openapi, patch, reviews, scale, strategic};
 use crate::auth::User;
 use crate::body::{Body, Stream};
 use crate::cluster::{Cluster, State};
-use crate::controllers::kubelet;
 use crate::kinds::Kind;
 use crate::route::{Query, Route};
 use crate::selector::{FieldSelector, LabelSelector};
-use crate::status::{Refusal, success};
-use crate::store::Key;
+use crate::status::Refusal;
 
 /// A request, read in full.
 pub(crate) struct Request {
@@ -191,8 +191,8 @@ fn resource(
         ("GET" | "HEAD", false, "") => read::get(state, &kind, &route.version, &route.ns, &route.name, view)
             .map(|b| Answer::bytes(200, b)),
         ("DELETE", _, "") => remove(cluster, state, request, route, &kind, view),
-        ("GET", false, "log") if kind.is("pods") => log(state, request, route, &kind),
-        ("POST", false, "eviction") if kind.is("pods") => evict(state, request, route, &kind),
+        ("GET", false, "log") if kind.is("pods") => pods::log(state, request, route, &kind),
+        ("POST", false, "eviction") if kind.is("pods") => pods::evict(state, request, route, &kind),
         ("POST", false, "token") if kind.is("serviceaccounts") => {
             let mut value: Value = serde_json::from_slice(&request.body).unwrap_or_else(|_| json!({}));
             value["status"] = json!({"token": "simulated", "expirationTimestamp": "2099-01-01T00:00:00Z"});
@@ -358,7 +358,7 @@ fn write(
     let parsed = body::parse(&request.body, &request.content_type)?;
     let written = match (request.method.as_str(), subresource) {
         ("POST", "") if name.is_empty() => writing.create(parsed)?,
-        ("POST", "binding") => return bind(writing.state, route, &parsed.value),
+        ("POST", "binding") => return pods::bind(writing.state, route, &parsed.value),
         ("PUT", "scale") => match &version.scale {
             Some(scale) => scale::update(&mut writing, scale, name, parsed)?,
             None => return Err(no_resource()),
@@ -428,93 +428,4 @@ fn patched(
         Some(scale) => scale::update(writing, scale, name, body),
         None => writing.update(name, body, true),
     }
-}
-
-fn log(state: &State, request: &Request, route: &Route, kind: &Kind) -> Result<Answer, Refusal> {
-    let key = Key::new("pods", &route.ns, &route.name);
-    let pod =
-        state.store.get(&key).ok_or_else(|| Refusal::not_found(&kind.group, &kind.plural, &route.name))?;
-    let names: Vec<&str> = ["containers", "initContainers"]
-        .iter()
-        .flat_map(|l| pod["spec"][*l].as_array().into_iter().flatten())
-        .filter_map(|c| c["name"].as_str())
-        .collect();
-    let regular = pod["spec"]["containers"].as_array().map_or(0, Vec::len);
-    let container = match request.query.get("container").filter(|c| !c.is_empty()) {
-        Some(c) if names.contains(&c) => c.to_owned(),
-        Some(c) => {
-            return Err(Refusal::bad_request(format!("container {c} is not valid for pod {}", route.name)));
-        }
-        None if regular == 1 => names[0].to_owned(),
-        None => {
-            let list = names[..regular].join(" ");
-            return Err(Refusal::bad_request(format!(
-                "a container name must be specified for pod {}, choose one of: [{list}]",
-                route.name
-            )));
-        }
-    };
-    let status = pod["status"]["containerStatuses"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|c| c["name"] == container.as_str());
-    let waiting = status.and_then(|s| s["state"]["waiting"]["reason"].as_str());
-    let previous = request.query.flag("previous");
-    let restarted = status.is_some_and(|s| s["restartCount"].as_i64().unwrap_or(0) > 0);
-    if previous && !restarted {
-        return Err(Refusal::bad_request(format!(
-            "previous terminated container {container:?} in pod {:?} not found",
-            route.name
-        )));
-    }
-    if let Some(reason) = waiting
-        && !restarted
-    {
-        let text = match reason {
-            "ErrImagePull" | "ImagePullBackOff" => "trying and failing to pull image".to_owned(),
-            other => format!("waiting to start: {other}"),
-        };
-        return Err(Refusal::bad_request(format!(
-            "container {container:?} in pod {:?} is {text}",
-            route.name
-        )));
-    }
-    if status.is_none() && pod["spec"].get("nodeName").is_none() {
-        return Ok(Answer::text(200, String::new()));
-    }
-    let mut lines = kubelet::log_lines(&pod, &container);
-    if let Some(tail) = request.query.get("tailLines").and_then(|t| t.parse::<usize>().ok()) {
-        let from = lines.len().saturating_sub(tail);
-        lines.drain(..from);
-    }
-    let mut text = lines.join("\n");
-    if !lines.is_empty() {
-        text.push('\n');
-    }
-    Ok(Answer::text(200, text))
-}
-
-fn bind(state: &mut State, route: &Route, binding: &Value) -> Result<Answer, Refusal> {
-    let key = Key::new("pods", &route.ns, &route.name);
-    let Some(mut pod) = state.store.get(&key) else {
-        return Err(Refusal::not_found("", "pods", &route.name));
-    };
-    if pod["spec"].get("nodeName").is_some() {
-        return Err(Refusal::conflict("", "pods/binding", &route.name, "pod is already assigned to a node"));
-    }
-    pod["spec"]["nodeName"] = binding["target"]["name"].clone();
-    state.store.put(&key, &mut pod);
-    Ok(Answer::json(
-        201,
-        &success("", "pods", &route.name, pod["metadata"]["uid"].as_str().unwrap_or_default()),
-    ))
-}
-
-fn evict(state: &mut State, request: &Request, route: &Route, kind: &Kind) -> Result<Answer, Refusal> {
-    let body: Value = serde_json::from_slice(&request.body).unwrap_or_else(|_| json!({}));
-    let none = |_: &str| None;
-    let deletion = DeleteOptions::read(&body["deleteOptions"], &none, &options(request)?);
-    delete::delete(state, kind, &route.ns, &route.name, &deletion)?;
-    Ok(Answer::json(201, &success("", "pods", &route.name, "")))
 }

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use super::events::Event;
 use super::pod::{self, Phase, PodRun};
+use super::references;
 use super::{Context, Task};
 use crate::cluster::now;
 use crate::store::Key;
@@ -240,7 +241,7 @@ impl Life<'_, '_> {
 
     /// Whether a Secret, ConfigMap or claim is missing; then it is reported and tried again.
     fn wait_for_references(&mut self) -> bool {
-        let Some(missing) = missing_reference(self.context, &self.pod) else { return false };
+        let Some(missing) = references::missing(self.context, &self.pod) else { return false };
         let what = match missing.kind {
             "secrets" => "secret",
             "configmaps" => "configmap",
@@ -458,65 +459,4 @@ impl Life<'_, '_> {
             self.pod = pod;
         }
     }
-}
-
-struct Missing {
-    kind: &'static str,
-    name: String,
-    field: Option<String>,
-    volume: Option<String>,
-}
-
-/// The first required Secret, ConfigMap or bound claim that is absent; volumes come before variables.
-fn missing_reference(context: &Context<'_>, pod: &Value) -> Option<Missing> {
-    let ns = pod["metadata"]["namespace"].as_str().unwrap_or_default();
-    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
-    let mut wanted: Vec<Missing> = Vec::new();
-    for v in pod["spec"]["volumes"].as_array().into_iter().flatten() {
-        let volume = Some(text(&v["name"]));
-        for (source, field, kind) in [
-            ("secret", "secretName", "secrets"),
-            ("configMap", "name", "configmaps"),
-            ("persistentVolumeClaim", "claimName", "persistentvolumeclaims"),
-        ] {
-            if let Some(s) = v.get(source)
-                && s["optional"] != true
-            {
-                wanted.push(Missing { kind, name: text(&s[field]), field: None, volume: volume.clone() });
-            }
-        }
-    }
-    for list in ["initContainers", "containers"] {
-        for c in pod["spec"][list].as_array().into_iter().flatten() {
-            for e in c["envFrom"].as_array().into_iter().flatten() {
-                for (source, kind) in [("secretRef", "secrets"), ("configMapRef", "configmaps")] {
-                    if let Some(r) = e.get(source).filter(|r| r["optional"] != true) {
-                        wanted.push(Missing { kind, name: text(&r["name"]), field: None, volume: None });
-                    }
-                }
-            }
-            for e in c["env"].as_array().into_iter().flatten() {
-                for (source, kind) in [("secretKeyRef", "secrets"), ("configMapKeyRef", "configmaps")] {
-                    if let Some(r) = e["valueFrom"].get(source).filter(|r| r["optional"] != true) {
-                        wanted.push(Missing {
-                            kind,
-                            name: text(&r["name"]),
-                            field: Some(text(&r["key"])),
-                            volume: None,
-                        });
-                    }
-                }
-            }
-        }
-    }
-    wanted.into_iter().find(|w| {
-        let Some(object) = context.state.store.get(&Key::new(w.kind, ns, &w.name)) else { return true };
-        match (&w.field, w.kind) {
-            (_, "persistentvolumeclaims") => object["status"]["phase"] != "Bound",
-            (Some(field), _) => {
-                object["data"].get(field).is_none() && object["binaryData"].get(field).is_none()
-            }
-            (None, _) => false,
-        }
-    })
 }

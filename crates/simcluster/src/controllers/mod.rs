@@ -18,6 +18,7 @@ pub(crate) mod namespaces;
 pub(crate) mod objects;
 pub(crate) mod pod;
 pub(crate) mod quota;
+mod references;
 mod replicaset;
 pub(crate) mod scheduler;
 pub(crate) mod statefulset;
