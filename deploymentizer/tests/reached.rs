@@ -89,6 +89,31 @@ fn a_template_that_computes_a_name_is_rendered_whatever_template_changes() {
 }
 
 #[test]
+fn the_image_files_of_containers_in_a_list_and_of_a_branch_called_zero_are_known() {
+    let repository = committed();
+    let pair = "  pair:\n    file: pair.yaml.j2\n    containers:\n    - image_tag: shop/pair\n      primary: true\n    - image: fixed:1\n";
+    repository.append("base-cluster.yaml", pair);
+    repository.write(
+        "resources/pair.yaml.j2",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ name }}}\ndata: {image: \"{{ container.image }}\"}\n",
+    );
+    repository.replace("clusters/us/cluster.yaml", "name: us", "name: us, branch: 0");
+    for file in ["pair/main", "pair/0", "cart/0"] {
+        repository.write(&format!("images/shop/{file}.yaml"), "image: some:1\n");
+    }
+    repository.sandbox.git(&["add", "--all"]);
+    repository.sandbox.git(&["commit", "-qm", "second"]);
+    let listed = repository.run(&["list", "--output", "json"]).success().stdout;
+    assert!(listed.contains("shop/pair") && listed.contains("fixed:1"), "{listed}");
+    for (branch, cluster) in [("main", "eu"), ("0", "us")] {
+        let image = format!("images/shop/pair/{branch}.yaml");
+        repository.replace(&image, "some:1", "some:2");
+        assert_eq!(shown(&diff(&repository)), BTreeSet::from([format!("{cluster}/pair.yaml")]), "{image}");
+        repository.replace(&image, "some:2", "some:1");
+    }
+}
+
+#[test]
 fn what_a_change_brings_in_the_way_of_others_is_found() {
     let repository = committed();
     repository.replace("resources/search.yaml.j2", "{% include", "{% set name = 'notes' %}{% include");

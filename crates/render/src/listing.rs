@@ -9,6 +9,7 @@ use crate::plan::Renderer;
 use crate::problem::Problem;
 use crate::scene::{Layers, targets};
 use crate::source::{Cluster, Merged};
+use crate::view::declared;
 
 /// A cluster of the repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -101,17 +102,17 @@ struct Container {
 
 fn containers(merged: &Merged, name: &Arc<str>, definition: &Arc<Node>) -> Vec<Container> {
     let text = |node: Option<&Arc<Node>>| node.map(|node| node.to_text());
-    let branch = merged.branch_of(definition).filter(|branch| branch.is_truthy());
-    let container = |name: &Arc<str>, node: &Node| Container {
-        name: name.clone(),
-        image: text(node.truthy("image")),
-        image_tag: text(node.truthy("image_tag")),
-        branch: text(node.truthy("branch").or(branch)),
-    };
-    match definition.get("containers").and_then(|node| node.as_map()) {
-        Some(map) => map.entries.iter().map(|entry| container(&entry.key, &entry.value)).collect(),
-        None => vec![container(name, definition)],
-    }
+    let branch = merged.branch_of(definition).filter(|branch| !branch.is_null());
+    // What is no map or list is an error once it is rendered.
+    let declared = declared(name, definition).unwrap_or_default().into_iter();
+    declared
+        .map(|(name, node)| Container {
+            name,
+            image: text(node.truthy("image")),
+            image_tag: text(node.truthy("image_tag")),
+            branch: text(node.truthy("branch").or(branch)),
+        })
+        .collect()
 }
 
 /// The `image_tag` of each container of a resource, and the branch that it is looked up on.

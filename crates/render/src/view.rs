@@ -183,7 +183,30 @@ fn called_by_key(key: &Arc<str>, container: &Arc<Node>) -> Arc<Node> {
     }
 }
 
-type Named = (Arc<str>, Arc<Node>);
+pub(crate) type Named = (Arc<str>, Arc<Node>);
+
+/// What a definition says of its containers, by key: those of its map, those of a list by their place, as kit takes them. Without any
+/// the resource is the only container.
+///
+/// # Errors
+/// What stands there instead.
+pub(crate) fn declared<'a>(name: &Arc<str>, definition: &'a Arc<Node>) -> Result<Vec<Named>, &'a Arc<Node>> {
+    let Some(node) = definition.truthy("containers") else {
+        return Ok(vec![(name.clone(), definition.clone())]);
+    };
+    match &node.value {
+        Value::Map(map) => {
+            Ok(map.entries.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect())
+        }
+        Value::List(list) => {
+            let items = list.items.iter().enumerate();
+            Ok(items.map(|(at, item)| (at.to_string().into(), item.clone())).collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Date(_) => {
+            Err(node)
+        }
+    }
+}
 
 fn containers(
     sources: &Sources<'_>,
@@ -196,30 +219,12 @@ fn containers(
     let repository = sources.repository;
     let own = definition.truthy("containers");
     let is_hpa = name.ends_with("-hpa");
-    let (listed, has_map): (Vec<Named>, bool) = match own {
-        None => (vec![(name.clone(), definition.clone())], false),
-        Some(node) => match &node.value {
-            Value::Map(map) => {
-                (map.entries.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect(), true)
-            }
-            Value::List(list) => (
-                list.items
-                    .iter()
-                    .enumerate()
-                    .map(|(at, item)| (at.to_string().into(), item.clone()))
-                    .collect(),
-                true,
-            ),
-            Value::Null
-            | Value::Bool(_)
-            | Value::Int(_)
-            | Value::Float(_)
-            | Value::Text(_)
-            | Value::Date(_) => {
-                let problem = Problem::new(format!("`containers` must be a map, found {}", node.kind()));
-                return Err(vec![repository.at(problem, &node.origin)]);
-            }
-        },
+    let listed = match declared(name, definition) {
+        Ok(listed) => listed,
+        Err(node) => {
+            let problem = Problem::new(format!("`containers` must be a map, found {}", node.kind()));
+            return Err(vec![repository.at(problem, &node.origin)]);
+        }
     };
     let mut problems = Vec::new();
     for (key, container) in &listed {
@@ -232,7 +237,7 @@ fn containers(
     if !problems.is_empty() {
         return Err(problems);
     }
-    let primaries = if is_hpa { vec![None; listed.len()] } else { primaries(&listed, has_map) };
+    let primaries = if is_hpa { vec![None; listed.len()] } else { primaries(&listed, own.is_some()) };
     if listed.len() > 1 && !is_hpa {
         let marked = primaries.iter().filter(|primary| primary.as_ref().is_some_and(|p| p.is_true())).count();
         if marked != 1 {
