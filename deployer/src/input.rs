@@ -36,7 +36,8 @@ impl Manifests {
 
     /// The objects for `cluster`, Namespaces of `--namespaces-dir` first.
     pub(crate) fn load(&self, cluster: &ClusterName) -> Result<Loaded, Vec<LoadError>> {
-        let mut objects = Vec::new();
+        let mut objects: Vec<Object> = Vec::new();
+        let mut known = BTreeMap::new();
         let mut left_out = Vec::new();
         let mut errors = Vec::new();
         let namespaces = self.namespaces.as_ref().map(|dir| dir.join(cluster.as_str()));
@@ -55,17 +56,19 @@ impl Manifests {
                         found = chosen;
                     }
                     for object in found {
-                        let same =
-                            objects.iter().find(|other: &&Object| other.reference() == object.reference());
-                        match same {
+                        let reference = object.reference();
+                        match known.get(&reference).map(|index: &usize| &objects[*index]) {
                             // A Namespace may be in both directories, as long as they agree.
                             Some(other) if other.value == object.value => {}
                             Some(other) => errors.push(LoadError::Duplicate {
-                                object: object.reference(),
+                                object: reference,
                                 first: other.place.clone(),
                                 second: object.place,
                             }),
-                            None => objects.push(object),
+                            None => {
+                                known.insert(reference, objects.len());
+                                objects.push(object);
+                            }
                         }
                     }
                 }

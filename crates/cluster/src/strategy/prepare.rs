@@ -101,6 +101,9 @@ fn apart<'a>(wanted: &mut [Wanted], cast: &Cast, live_of: &dyn Fn(&Wanted) -> Op
         let live = live_of(service).and_then(service_selector);
         let told_apart = cast.traffic.contains_key(&index)
             || live.is_some_and(|live| live.contains_key(STRATEGY_LABEL) || live.contains_key(ID_LABEL));
+        if !told_apart {
+            continue;
+        }
         let mut led_to = wanted
             .iter()
             .filter(|other| other.object.namespace == service.object.namespace)
@@ -110,7 +113,7 @@ fn apart<'a>(wanted: &mut [Wanted], cast: &Cast, live_of: &dyn Fn(&Wanted) -> Op
         let any = led_to.peek().is_some();
         let all =
             led_to.all(|labels| labels.get(STRATEGY_LABEL).and_then(Value::as_str) == Some(ROLLING_UPDATE));
-        if told_apart && any && all {
+        if any && all {
             set(&mut wanted[index].value, "/spec/selector", STRATEGY_LABEL, ROLLING_UPDATE);
         }
     }
