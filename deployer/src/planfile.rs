@@ -95,16 +95,27 @@ fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
     Ok(())
 }
 
+/// What every plan has, whatever its version.
+#[derive(serde::Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
 /// Reads a plan that is to be carried out with `options`.
 pub(crate) fn read(path: &Path, options: &[String]) -> Result<FleetPlan, Failure> {
     let shown = path.display();
     let invalid = |problem: Problem| Failure::invalid(problem.context(format!("not a plan: `{shown}`")));
-    let text = std::fs::read_to_string(path).map_err(|error| invalid(Problem::from_error(&error)))?;
-    let plan: FleetPlan =
-        serde_json::from_str(&text).map_err(|error| invalid(Problem::from_error(&error)))?;
-    if plan.version != VERSION {
-        return Err(invalid(Problem::new(format!("version {} is not known, {VERSION} is", plan.version))));
+    let new = "make one with `--plan-out FILE`";
+    let text =
+        std::fs::read_to_string(path).map_err(|error| invalid(Problem::from_error(&error).hint(new)))?;
+    let unreadable = |error: serde_json::Error| invalid(Problem::from_error(&error).hint(new));
+    // First of all the version: another one may look different altogether.
+    let Versioned { version } = serde_json::from_str(&text).map_err(unreadable)?;
+    if version != VERSION {
+        let problem = Problem::new(format!("version {version} is not known, {VERSION} is"));
+        return Err(invalid(problem.hint(new)));
     }
+    let plan: FleetPlan = serde_json::from_str(&text).map_err(unreadable)?;
     let differing: Vec<Problem> = options
         .iter()
         .filter(|option| !plan.options.contains(option))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::waves::duration;
+use super::waves_file::duration;
 
 /// An outside check between two waves: anything but success stops the rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +99,8 @@ impl Gate {
 mod tests {
     use std::path::Path;
 
-    use super::super::waves::{Defaults, Member, WavesFile};
+    use super::super::waves::{Defaults, Member};
+    use super::super::waves_file::WavesFile;
 
     #[test]
     fn a_gate_is_told_without_what_may_be_secret_in_it() {
@@ -124,7 +125,7 @@ mod tests {
             "{}",
         ] {
             let said = gate(bad).unwrap_err();
-            assert!(said.starts_with("w: wave `a`: ") && !said.contains("u:p"), "{bad}: {said}");
+            assert!(said.starts_with("w:1:37: wave `a`: ") && !said.contains("u:p"), "{bad}: {said}");
         }
     }
 }

@@ -7,10 +7,12 @@ pub mod journal;
 pub mod ledger;
 pub mod shard;
 pub mod waves;
+mod waves_file;
 
 pub use budget::Budget;
 pub use gate::Gate;
 pub use journal::{Entry, Journal, JournalError, Standing};
 pub use ledger::{Breach, Ledger, Verdict};
 pub use shard::{Shard, ShardError};
-pub use waves::{Member, Rollout, Wave, WavesError, WavesFile, by_number};
+pub use waves::{Member, Rollout, Wave, by_number};
+pub use waves_file::{WavesError, WavesFile};
