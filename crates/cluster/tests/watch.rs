@@ -78,7 +78,9 @@ impl Field {
     }
 
     async fn wait(&self, targets: Vec<WaitTarget>) -> Vec<WaitOutcome> {
-        let options = WaitOptions::until(tokio::time::Instant::now() + Duration::from_secs(60));
+        // A server that resets every other request breaks a watch at each of its own tries and of its neighbours' on the same connection:
+        // a dozen tries may come to nothing, at up to 5 s each.
+        let options = WaitOptions::until(tokio::time::Instant::now() + Duration::from_secs(180));
         until_ready(&self.connection, targets, options, |_| {}).await
     }
 

@@ -47,7 +47,7 @@ impl Default for RetryPolicy {
 
 impl RetryPolicy {
     /// The pause after try number `attempt` (from 1), with a jitter of a quarter so that clients do not march in step.
-    fn pause(&self, attempt: u32) -> Duration {
+    pub(crate) fn pause(&self, attempt: u32) -> Duration {
         let doubled = self.initial.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(self.longest);
         let random = RandomState::new().hash_one(attempt) % 1000;
         doubled.mul_f64(0.75 + random as f64 / 4000.0)

@@ -10,6 +10,7 @@ use kube::runtime::{WatchStreamExt as _, watcher as watch};
 use kube::{Api, Client, Resource};
 
 use super::seen::{Reduce, Seen, Slim};
+use crate::connect::RetryPolicy;
 use crate::health::{Event, Pod, ReplicaSet};
 
 /// How long the server may hold a watch: short enough that a connection that died without a word is noticed.
@@ -54,21 +55,29 @@ pub(super) struct Break {
     pub(super) routine: bool,
 }
 
-/// Doubles from 200 ms to 5 s, so that a short wait is not spent in pauses.
-#[derive(Clone)]
-struct Pause(u32);
+/// How often a watch that broke is tried again: for as long as the wait lasts, and soon, so that a short wait is not spent in pauses.
+const AGAIN: RetryPolicy = RetryPolicy {
+    attempts: u32::MAX,
+    first_contact: u32::MAX,
+    initial: Duration::from_millis(200),
+    longest: Duration::from_secs(5),
+};
 
-impl Iterator for Pause {
+/// The pauses of one watch, by the tries since it last brought something. The watches of a cluster break together, because they share
+/// a connection; were they taken up in step, one that is reset would take the others with it every time.
+#[derive(Clone)]
+struct Pauses(u32);
+
+impl Iterator for Pauses {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        let millis = 200_u64 << self.0.min(5);
-        self.0 += 1;
-        Some(Duration::from_millis(millis.min(5000)))
+        self.0 = self.0.saturating_add(1);
+        Some(AGAIN.pause(self.0))
     }
 }
 
-impl Backoff for Pause {
+impl Backoff for Pauses {
     fn reset(&mut self) {
         self.0 = 0;
     }
@@ -137,7 +146,7 @@ where
         None => Api::all_with(client.clone(), resource),
     };
     watch(api, config)
-        .backoff(Pause(0))
+        .backoff(Pauses(0))
         .map(|event| match event {
             Ok(watcher::Event::Init) => Change::Relist,
             Ok(watcher::Event::InitDone) => Change::Listed,
