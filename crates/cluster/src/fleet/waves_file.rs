@@ -19,6 +19,7 @@
 //! bake: 2m                           # of waves that do not say
 //! ```
 
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -148,7 +149,9 @@ impl WavesFile {
     /// # Errors
     /// With every wave that is wrong, or the one place where the text is not YAML.
     pub fn parse(text: &str, path: &Path) -> Result<Self, Vec<WavesError>> {
-        let document = yaml::read_one(text, &path.display().to_string(), Schema::Kubernetes).ok();
+        // For places, which serde does not keep: read only where something is wrong.
+        let document =
+            LazyCell::new(|| yaml::read_one(text, &path.display().to_string(), Schema::Kubernetes).ok());
         let invalid = |at: &[Step<'_>], message: String| {
             let location = document.as_ref().map(|document| place(&document.root, at));
             WavesError::Invalid { path: path.to_owned(), location, message }
