@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::git::output_of;
+
 /// The root of the workspace, where `testdata/` is.
 pub fn workspace_root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
@@ -196,9 +198,7 @@ impl Sandbox {
     /// If it fails.
     #[track_caller]
     pub fn git(&self, args: &[&str]) -> String {
-        let output = self.command("git").args(args).output().unwrap();
-        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        output_of(self.command("git").args(args))
     }
 
     /// Makes the directory a git repository whose only commit has all that is in it.

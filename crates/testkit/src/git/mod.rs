@@ -14,6 +14,7 @@ pub use ca::PrivateCa;
 pub use daemon::Daemon;
 pub use delay::DelayProxy;
 pub use http::{Access, Fault, HttpServer, Incoming};
+pub(crate) use repo::output_of;
 pub use repo::{BareRepo, git};
 pub use ssh::SshServer;
 

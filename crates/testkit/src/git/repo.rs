@@ -18,11 +18,18 @@ pub struct BareRepo {
 ///
 /// # Panics
 /// If it fails.
+#[track_caller]
 pub fn git(dir: &Path, args: &[&str]) -> String {
-    let output = command(dir).args(args).output().unwrap();
+    output_of(command(dir).args(args))
+}
+
+/// The standard output of a `git` that must not fail.
+#[track_caller]
+pub(crate) fn output_of(git: &mut Command) -> String {
+    let output = git.output().unwrap();
     assert!(
         output.status.success(),
-        "git {args:?}: {}{}",
+        "{git:?}: {}{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
