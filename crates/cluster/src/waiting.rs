@@ -71,14 +71,13 @@ pub(crate) async fn wait(
     }
 }
 
-fn wait_target(target: &Await<'_>) -> WaitTarget {
+fn wait_target<'a>(target: &Await<'a>) -> WaitTarget<'a> {
     let wanted = &target.object.wanted;
     let resource = &wanted.resource;
     let kind = GroupVersionKind::gvk(&resource.group, &resource.version, &resource.kind);
     WaitTarget {
-        object: wanted.object.clone(),
+        object: &wanted.object,
         resource: ApiResource::from_gvk_with_plural(&kind, &resource.plural),
-        namespace: wanted.object.namespace.clone(),
         generation: target.written.generation,
         written: target.written.resource_version.clone(),
     }

@@ -17,6 +17,16 @@ use manifest::ObjectRef;
 use serde_json::{Value, json};
 use testkit::{Clusters, fresh_name};
 
+/// An object, how it is addressed, and what the server has stored.
+type Applied = (ObjectRef, ApiResource, Value);
+
+fn targets(applied: &[Applied]) -> Vec<WaitTarget<'_>> {
+    applied
+        .iter()
+        .map(|(object, resource, stored)| WaitTarget::stored(object, resource.clone(), stored))
+        .collect()
+}
+
 /// One namespace of one cluster.
 struct Field {
     clusters: Clusters,
@@ -65,23 +75,14 @@ impl Field {
         self.connection.call(&call).await.unwrap_or_else(|error| panic!("{name}: {error}")).value
     }
 
-    async fn apply(&self, object: &Value) -> WaitTarget {
+    async fn apply(&self, object: &Value) -> Applied {
         let applied = self.apply_at(&self.path(object), object).await;
-        WaitTarget {
-            object: ObjectRef {
-                api_version: object["apiVersion"].as_str().unwrap().to_owned(),
-                kind: object["kind"].as_str().unwrap().to_owned(),
-                namespace: Some(self.namespace.clone()),
-                name: object["metadata"]["name"].as_str().unwrap().to_owned(),
-            },
-            resource: resource(object),
-            namespace: Some(self.namespace.clone()),
-            generation: applied["metadata"]["generation"].as_i64(),
-            written: applied["metadata"]["resourceVersion"].as_str().map(str::to_owned),
-        }
+        let reference = manifest::object::reference(object);
+        let reference = ObjectRef { namespace: Some(self.namespace.clone()), ..reference };
+        (reference, resource(object), applied)
     }
 
-    async fn apply_all(&self, objects: &[Value]) -> Vec<WaitTarget> {
+    async fn apply_all(&self, objects: &[Value]) -> Vec<Applied> {
         let mut targets = Vec::new();
         for object in objects {
             targets.push(self.apply(object).await);
@@ -89,14 +90,12 @@ impl Field {
         targets
     }
 
-    async fn wait(
-        &self,
-        targets: Vec<WaitTarget>,
-        options: WaitOptions,
-    ) -> (Vec<WaitOutcome>, Vec<WaitEvent>) {
+    async fn wait(&self, targets: Vec<Applied>, options: WaitOptions) -> (Vec<WaitOutcome>, Vec<WaitEvent>) {
         let events = Mutex::new(Vec::new());
-        let outcomes =
-            until_ready(&self.connection, targets, options, |event| events.lock().unwrap().push(event)).await;
+        let outcomes = until_ready(&self.connection, self::targets(&targets), options, |event| {
+            events.lock().unwrap().push(event)
+        })
+        .await;
         (outcomes, events.into_inner().unwrap())
     }
 
@@ -287,18 +286,14 @@ async fn an_object_that_is_deleted_meanwhile_has_failed() {
 #[tokio::test]
 async fn a_kind_that_may_not_be_watched_is_told_and_not_waited_for() {
     let field = Field::new().await;
-    let target = WaitTarget {
-        object: ObjectRef {
-            api_version: "nobody.example.com/v1".into(),
-            kind: "Nothing".into(),
-            namespace: Some(field.namespace.clone()),
-            name: "n".into(),
-        },
-        resource: ApiResource::from_gvk(&GroupVersionKind::gvk("nobody.example.com", "v1", "Nothing")),
+    let object = ObjectRef {
+        api_version: "nobody.example.com/v1".into(),
+        kind: "Nothing".into(),
         namespace: Some(field.namespace.clone()),
-        generation: None,
-        written: None,
+        name: "n".into(),
     };
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("nobody.example.com", "v1", "Nothing"));
+    let target = (object, resource, Value::Null);
     let (outcomes, _) = field.wait(vec![target], within(60)).await;
     assert_eq!(failure(&outcomes[0]).0, "CannotWatch");
     assert!(outcomes[0].after < Duration::from_secs(20), "{outcomes:?}");

@@ -16,6 +16,7 @@ use kube::client::Body;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::endpoint::BoxError;
 use super::explain::{Trouble, explain};
 use super::refusal::Refusal;
 use super::{ConnectError, Connection};
@@ -266,11 +267,10 @@ impl Connection {
             Ok(request) => request,
             Err(error) => return Attempt::Fatal(CallError::Credentials(error.to_string())),
         };
-        let client = self.client();
         let exchange = async {
-            let response = client.send(request).await?;
+            let response = self.sender.send(request).await?;
             let (parts, body) = response.into_parts();
-            Ok::<_, kube::Error>((parts, body.collect().await?.to_bytes()))
+            Ok::<_, BoxError>((parts, body.collect().await?.to_bytes()))
         };
         match tokio::time::timeout(limit, exchange).await {
             Err(_) if limit == remaining => Attempt::Fatal(CallError::Late {
@@ -279,10 +279,10 @@ impl Connection {
             }),
             Err(_) => {
                 // Whatever the connection is waiting for, the next try gets a new one.
-                self.hang_up().await;
+                self.hang_up();
                 unreachable(Trouble::silent(limit.as_secs_f64()))
             }
-            Ok(Err(error)) => unreachable(explain(&error)),
+            Ok(Err(error)) => unreachable(explain(&*error)),
             Ok(Ok((parts, body))) => judge(call, attempt, parts.status.as_u16(), &parts.headers, &body),
         }
     }
@@ -330,11 +330,7 @@ fn judge(call: &Call, attempt: u32, code: u16, headers: &HeaderMap, body: &[u8])
             },
         };
     }
-    let mut refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
-    if refusal.message.is_empty() {
-        refusal.message = plain_text(code, body);
-    }
-    refusal.code = code;
+    let refusal = Refusal::read(code, body);
     let asked = headers
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok())
@@ -355,16 +351,6 @@ fn judge(call: &Call, attempt: u32, code: u16, headers: &HeaderMap, body: &[u8])
             pause: None,
         },
         _ => Attempt::Fatal(CallError::Refused { refusal: Box::new(refusal), attempts: attempt }),
-    }
-}
-
-/// The body of a refusal that is not a `Status`: a proxy's page, a line of text.
-fn plain_text(code: u16, body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('<'));
-    match line {
-        Some(line) => format!("HTTP status {code}: {}", line.chars().take(200).collect::<String>()),
-        None => format!("HTTP status {code}"),
     }
 }
 
@@ -423,11 +409,5 @@ mod tests {
         assert!(matches!(judge(&call, 1, 409, &HeaderMap::new(), body), Attempt::Fatal(_)));
         let body = br#"{"code":409,"reason":"Conflict","message":"the object has been modified"}"#;
         assert!(matches!(judge(&call, 1, 409, &HeaderMap::new(), body), Attempt::Again { .. }));
-    }
-
-    #[test]
-    fn a_proxys_page_does_not_become_the_message() {
-        assert_eq!(plain_text(502, b"<html>\n<body>Bad</body>"), "HTTP status 502");
-        assert_eq!(plain_text(502, b"upstream gone\n"), "HTTP status 502: upstream gone");
     }
 }

@@ -1,8 +1,8 @@
 //! The wire to one API server: TLS, proxy, HTTP/2 where the server offers it, one connection for many requests.
 //!
 //! kube's own client speaks HTTP/1.1 only (fifty concurrent requests open fifty connections), has no read timeout, matches
-//! `NO_PROXY` wrongly and drops `Warning:` headers; this one is assembled from the same parts under it and handed to kube as a
-//! service, so that kube's typed API works on top of it.
+//! `NO_PROXY` wrongly and drops `Warning:` headers; this one is assembled from the same parts under it. kube's typed API works on top
+//! of it where it is wanted: a [`Sender`] is a service.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,7 +14,9 @@ use base64::engine::general_purpose::STANDARD;
 use futures::future::BoxFuture;
 use http::header::{AUTHORIZATION, HeaderName, USER_AGENT};
 use http::{HeaderValue, Request, Response, Uri};
-use http_body_util::BodyExt as _;
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Bytes;
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
@@ -22,12 +24,13 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ConfigExt as _};
 use kube::config::Cluster;
 use tower_layer::Layer as _;
+use tower_service::Service;
 
 use super::credentials::Credentials;
 use super::kubeconfig::Reach;
 use super::{ConnectError, ConnectOptions, proxy};
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What one cluster has cost so far.
 #[derive(Debug, Default)]
@@ -62,13 +65,13 @@ pub(super) struct Wire {
     pub(super) traffic: Arc<Traffic>,
 }
 
-/// A kube client over our own wire.
-pub(super) fn client(
+/// The way to the server of `reach`; the first request connects.
+pub(super) fn sender(
     reach: &Reach,
     credentials: &Credentials,
     wire: Arc<Wire>,
     options: &ConnectOptions,
-) -> Result<kube::Client, ConnectError> {
+) -> Result<Sender, ConnectError> {
     let tls = tls(reach, credentials, &wire.base)?;
     let mut http = HttpConnector::new();
     http.enforce_http(false);
@@ -181,9 +184,9 @@ fn assemble<H>(
     tls: rustls::ClientConfig,
     reach: &Reach,
     wire: Arc<Wire>,
-) -> Result<kube::Client, ConnectError>
+) -> Result<Sender, ConnectError>
 where
-    H: tower_service::Service<Uri> + Clone + Send + Sync + 'static,
+    H: Service<Uri> + Clone + Send + Sync + 'static,
     H::Response: hyper_util::client::legacy::connect::Connection
         + hyper::rt::Read
         + hyper::rt::Write
@@ -216,7 +219,60 @@ where
     let gzip = reach.cluster.disable_compression != Some(true);
     let service =
         tower_http::decompression::DecompressionLayer::new().gzip(gzip).layer(Line { client, wire });
-    Ok(kube::Client::new(service, reach.namespace.clone()))
+    Ok(Sender::from_fn(move |request| {
+        let answer = service.clone().call(request);
+        Box::pin(async move { Ok(answer.await?.map(BodyExt::boxed_unsync)) })
+    }))
+}
+
+/// What a server answers; the body comes as it comes.
+pub(crate) type Answer = Response<UnsyncBoxBody<Bytes, BoxError>>;
+
+type Exchange = dyn Fn(Request<Body>) -> BoxFuture<'static, Result<Answer, BoxError>> + Send + Sync;
+
+/// The way to one API server: clones share its connections, also those that it has after it was [led elsewhere](Sender::follow).
+///
+/// kube's client is one as well, with a task and a queue for a thousand requests in front of it. Most requests need neither.
+#[derive(Clone)]
+pub(crate) struct Sender(Arc<RwLock<Arc<Exchange>>>);
+
+impl Sender {
+    pub(crate) fn from_fn(
+        send: impl Fn(Request<Body>) -> BoxFuture<'static, Result<Answer, BoxError>> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(send))))
+    }
+
+    /// From here on requests go where those of `other` do; those that are under way stay where they are.
+    pub(super) fn follow(&self, other: &Self) {
+        let way = other.way();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = way;
+    }
+
+    fn way(&self) -> Arc<Exchange> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sends a request to a path of the server. It is not repeated.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Result<Answer, BoxError> {
+        let way = self.way();
+        way(request).await
+    }
+}
+
+impl Service<Request<Body>> for Sender {
+    type Response = Answer;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Answer, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let way = self.way();
+        way(request)
+    }
 }
 
 /// Adds to each request what the wire carries, and counts.
@@ -234,11 +290,11 @@ where
     }
 }
 
-impl<C> tower_service::Service<Request<Body>> for Line<C>
+impl<C> Service<Request<Body>> for Line<C>
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
-    type Response = Response<http_body_util::combinators::UnsyncBoxBody<hyper::body::Bytes, hyper::Error>>;
+    type Response = Response<UnsyncBoxBody<Bytes, hyper::Error>>;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
 

@@ -124,11 +124,7 @@ pub fn explain(error: &(dyn Error + 'static)) -> Trouble {
         | TroubleKind::Protocol
         | TroubleKind::Other => {
             said.dedup();
-            said.iter()
-                .filter(|text| !text.starts_with("ServiceError"))
-                .cloned()
-                .collect::<Vec<_>>()
-                .join(": ")
+            said.join(": ")
         }
     };
     Trouble { kind, sentence }

@@ -1,7 +1,7 @@
 //! Reaching a cluster: kubeconfig in, [`Connection`] out.
 //!
 //! ```text
-//! read_kubeconfigs ─ Target ─ Connection::open ─ call / client
+//! read_kubeconfigs ─ Target ─ Connection::open ─ call / sender
 //! ```
 //!
 //! Everything that kube decides by default and that does not fit a fleet is decided here: retries (ours, bounded, told),
@@ -28,7 +28,10 @@ use tokio::time::Instant;
 
 pub use call::{Call, CallError, Reply, RetryPolicy};
 pub use credentials::{CredentialsError, Plugins};
+#[cfg(test)]
+pub(crate) use endpoint::BoxError;
 pub use endpoint::Traffic;
+pub(crate) use endpoint::{Answer, Sender};
 pub use explain::{Trouble, TroubleKind, explain};
 pub use kubeconfig::{Contexts, KubeconfigError, Target, read_kubeconfigs};
 pub use proxy::ProxyEnvironment;
@@ -122,6 +125,7 @@ pub struct Connection {
     events: Events,
     deadline: Instant,
     wire: Arc<Wire>,
+    sender: Sender,
     current: RwLock<Current>,
     renewing: tokio::sync::Mutex<()>,
     contacted: AtomicBool,
@@ -129,7 +133,6 @@ pub struct Connection {
 }
 
 struct Current {
-    client: kube::Client,
     credentials: credentials::Credentials,
     since: Timestamp,
 }
@@ -160,7 +163,7 @@ impl Connection {
             headers: impersonation(target)?,
             traffic: Arc::default(),
         });
-        let client = endpoint::client(reach, &credentials, wire.clone(), options)?;
+        let sender = endpoint::sender(reach, &credentials, wire.clone(), options)?;
         Ok(Self {
             target: target.clone(),
             options: options.clone(),
@@ -168,7 +171,8 @@ impl Connection {
             events,
             deadline,
             wire,
-            current: RwLock::new(Current { client, credentials, since: Timestamp::now() }),
+            sender,
+            current: RwLock::new(Current { credentials, since: Timestamp::now() }),
             renewing: tokio::sync::Mutex::new(()),
             contacted: AtomicBool::new(false),
             fence: Fence::default(),
@@ -190,6 +194,11 @@ impl Connection {
         &self.target.reach.namespace
     }
 
+    /// How long one answer may take.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.options.request_timeout
+    }
+
     /// When the caller's time is over.
     pub fn deadline(&self) -> Instant {
         self.deadline
@@ -205,10 +214,14 @@ impl Connection {
         &self.wire.traffic
     }
 
-    /// A kube client over the same wire, for watches and typed access. It does not retry. After a 401, [`Connection::renew`] and
-    /// ask for it again.
+    /// The way to the server, for what is neither repeated nor read as a whole. After a 401, [`Connection::renew`].
+    pub(crate) fn sender(&self) -> Sender {
+        self.sender.clone()
+    }
+
+    /// A kube client over the same wire, for typed access; it does not retry. Each is a task of its own: keep it.
     pub fn client(&self) -> kube::Client {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).client.clone()
+        kube::Client::new(self.sender(), self.target.reach.namespace.clone())
     }
 
     /// Asks for new credentials, if others are to be had: `false` means that the present ones are all there is.
@@ -231,19 +244,20 @@ impl Connection {
         let reach = &self.target.reach;
         let credentials = self.plugins.credentials(reach, Some(since)).await?;
         *self.wire.authorization.write().unwrap_or_else(PoisonError::into_inner) = credentials.header.clone();
-        let client = endpoint::client(reach, &credentials, self.wire.clone(), &self.options)?;
+        let sender = endpoint::sender(reach, &credentials, self.wire.clone(), &self.options)?;
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Current { client, credentials, since: Timestamp::now() };
+        self.sender.follow(&sender);
+        *current = Current { credentials, since: Timestamp::now() };
         Ok(true)
     }
 
-    /// Leaves a connection that does not answer and starts with a new one.
-    async fn hang_up(&self) {
+    /// Leaves the connection, for example one that does not answer; the next request starts a new one.
+    pub(crate) fn hang_up(&self) {
         let credentials = self.current.read().unwrap_or_else(PoisonError::into_inner).credentials.clone();
-        if let Ok(client) =
-            endpoint::client(&self.target.reach, &credentials, self.wire.clone(), &self.options)
+        if let Ok(sender) =
+            endpoint::sender(&self.target.reach, &credentials, self.wire.clone(), &self.options)
         {
-            self.current.write().unwrap_or_else(PoisonError::into_inner).client = client;
+            self.sender.follow(&sender);
         }
     }
 

@@ -48,6 +48,16 @@ pub struct Cause {
 }
 
 impl Refusal {
+    /// Reads the body of an answer with this status.
+    pub(crate) fn read(code: u16, body: &[u8]) -> Self {
+        let mut refusal: Self = serde_json::from_slice(body).unwrap_or_default();
+        if refusal.message.is_empty() {
+            refusal.message = plain_text(code, body);
+        }
+        refusal.code = code;
+        refusal
+    }
+
     /// The causes, or none.
     pub fn causes(&self) -> &[Cause] {
         self.details.as_ref().map_or(&[], |details| &details.causes)
@@ -77,5 +87,26 @@ impl fmt::Display for Refusal {
             true => write!(f, "HTTP status {}", self.code),
             false => f.write_str(&self.message),
         }
+    }
+}
+
+/// The body of a refusal that is not a `Status`: a proxy's page, a line of text.
+fn plain_text(code: u16, body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('<'));
+    match line {
+        Some(line) => format!("HTTP status {code}: {}", line.chars().take(200).collect::<String>()),
+        None => format!("HTTP status {code}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxys_page_does_not_become_the_message() {
+        assert_eq!(plain_text(502, b"<html>\n<body>Bad</body>"), "HTTP status 502");
+        assert_eq!(plain_text(502, b"upstream gone\n"), "HTTP status 502: upstream gone");
     }
 }

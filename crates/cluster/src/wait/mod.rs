@@ -13,6 +13,7 @@ mod seen;
 mod slot;
 mod sources;
 mod surveillance;
+mod watch;
 mod watching;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use kube::core::ApiResource;
 use manifest::ObjectRef;
 use serde::Serialize;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::health::{Diagnosis, HealthOptions};
@@ -29,19 +31,26 @@ pub use watching::until_ready;
 
 /// An object to wait for, as it was applied.
 #[derive(Debug, Clone)]
-pub struct WaitTarget {
-    /// What it is called in events and outcomes.
-    pub object: ObjectRef,
+pub struct WaitTarget<'a> {
+    /// What it is called in events and outcomes, with its namespace, if it is in one.
+    pub object: &'a ObjectRef,
     /// Where the server serves it.
     pub resource: ApiResource,
-    /// The namespace it is in (resolved), or `None` for an object of the cluster.
-    pub namespace: Option<String>,
     /// `metadata.generation` after the apply; a status about an earlier one says nothing.
     pub generation: Option<i64>,
     /// `metadata.resourceVersion` after the apply, where this deploy wrote the object. A custom resource that
     /// does not report `observedGeneration` is believed only when it has changed since, or was left in peace for
     /// [`WaitOptions::settle`].
     pub written: Option<String>,
+}
+
+impl<'a> WaitTarget<'a> {
+    /// An object that the server has stored as `stored`.
+    #[must_use]
+    pub fn stored(object: &'a ObjectRef, resource: ApiResource, stored: &Value) -> Self {
+        let written = stored["metadata"]["resourceVersion"].as_str().map(str::to_owned);
+        Self { object, resource, generation: stored["metadata"]["generation"].as_i64(), written }
+    }
 }
 
 /// How to wait.

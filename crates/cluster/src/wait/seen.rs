@@ -1,86 +1,38 @@
 //! What a watch keeps of an object: name, versions, and what was asked of it. The rest is dropped while reading.
 
-use std::borrow::Cow;
-use std::fmt::Debug;
-
-use kube::Resource;
-use kube::core::{ApiResource, DynamicResourceScope, ObjectMeta};
+use kube::core::ApiResource;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::health::{Event, Pod, ReplicaSet};
 
 /// Something that can be read off an object as the server sent it.
-pub(super) trait Reduce: Clone + Debug + Send + 'static {
+pub(super) trait Reduce: Send + 'static {
     fn reduce(object: Value) -> Self;
 }
 
-/// An object on a watch.
-#[derive(Debug, Clone)]
+/// An object on a watch. What the server left out is empty.
 pub(super) struct Seen<T> {
-    meta: ObjectMeta,
+    pub(super) name: String,
+    pub(super) uid: String,
     pub(super) kept: T,
 }
 
-impl<T> Seen<T> {
-    pub(super) fn name(&self) -> &str {
-        self.meta.name.as_deref().unwrap_or_default()
-    }
-
-    pub(super) fn uid(&self) -> &str {
-        self.meta.uid.as_deref().unwrap_or_default()
+impl<T: Reduce> Seen<T> {
+    pub(super) fn of(object: Value) -> Self {
+        let text = |field: &str| object.pointer(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (name, uid) = (text("/metadata/name"), text("/metadata/uid"));
+        Self { name, uid, kept: T::reduce(object) }
     }
 }
 
 impl<'de, T: Reduce> Deserialize<'de> for Seen<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let object = Value::deserialize(deserializer)?;
-        let text = |field: &str| object.pointer(field).and_then(Value::as_str).map(str::to_owned);
-        let meta = ObjectMeta {
-            name: text("/metadata/name"),
-            uid: text("/metadata/uid"),
-            resource_version: text("/metadata/resourceVersion"),
-            ..ObjectMeta::default()
-        };
-        Ok(Self { meta, kept: T::reduce(object) })
-    }
-}
-
-impl<T: Reduce> Resource for Seen<T> {
-    type DynamicType = ApiResource;
-    type Scope = DynamicResourceScope;
-
-    fn kind(resource: &ApiResource) -> Cow<'_, str> {
-        Cow::Borrowed(&resource.kind)
-    }
-
-    fn group(resource: &ApiResource) -> Cow<'_, str> {
-        Cow::Borrowed(&resource.group)
-    }
-
-    fn version(resource: &ApiResource) -> Cow<'_, str> {
-        Cow::Borrowed(&resource.version)
-    }
-
-    fn api_version(resource: &ApiResource) -> Cow<'_, str> {
-        Cow::Borrowed(&resource.api_version)
-    }
-
-    fn plural(resource: &ApiResource) -> Cow<'_, str> {
-        Cow::Borrowed(&resource.plural)
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.meta
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.meta
+        Value::deserialize(deserializer).map(Self::of)
     }
 }
 
 /// A whole object, without the parts that are large and say nothing about readiness.
-#[derive(Debug, Clone)]
 pub(super) struct Slim(pub(super) Value);
 
 impl Slim {

@@ -24,16 +24,16 @@ enum State {
 }
 
 /// Of a [`WaitTarget`], what one object needs; where it is served is known to its group.
-pub(super) struct Target {
-    pub(super) object: ObjectRef,
-    pub(super) namespace: Option<String>,
+pub(super) struct Target<'a> {
+    pub(super) object: &'a ObjectRef,
     generation: Option<i64>,
+    /// Only of strangers, see [`is_builtin`].
     written: Option<String>,
 }
 
 /// One object that is waited for.
-pub(super) struct Slot {
-    pub(super) target: Target,
+pub(super) struct Slot<'a> {
+    pub(super) target: Target<'a>,
     pub(super) workload: Option<Workload>,
     pub(super) diagnoses: Vec<Diagnosis>,
     state: State,
@@ -43,11 +43,12 @@ pub(super) struct Slot {
     told: Vec<(crate::health::Problem, Option<String>)>,
 }
 
-impl Slot {
-    pub(super) fn new(target: WaitTarget) -> Self {
-        let WaitTarget { object, resource: _, namespace, generation, written } = target;
+impl<'a> Slot<'a> {
+    pub(super) fn new(target: WaitTarget<'a>) -> Self {
+        let WaitTarget { object, resource: _, generation, written } = target;
+        let written = written.filter(|_| !is_builtin(object.group()));
         Self {
-            target: Target { object, namespace, generation, written },
+            target: Target { object, generation, written },
             workload: None,
             diagnoses: Vec::new(),
             state: State::Pending,
@@ -92,11 +93,11 @@ impl Slot {
         let readiness = assess_in(object, around);
         let untouched = self.target.written.is_some()
             && self.target.written.as_deref() == o.text("/metadata/resourceVersion");
-        let believed = o.has("/status/observedGeneration") || !untouched || is_builtin_kind(o);
+        let believed = o.has("/status/observedGeneration") || !untouched || is_builtin(o.group());
         match readiness {
             Readiness::Current { message } if believed => self.ready(message, now),
             // A pod on a node that is silent: that may pass, and is not good.
-            Readiness::Unknown { message } if is_builtin_kind(o) => self.pending(message),
+            Readiness::Unknown { message } if is_builtin(o.group()) => self.pending(message),
             Readiness::Current { .. } | Readiness::Unknown { .. } => {
                 if !matches!(self.state, State::Unjudged(..) | State::Settling(..)) {
                     self.state = State::Settling(now + options.settle, readiness.clone());
@@ -264,12 +265,11 @@ impl Slot {
             State::Settling(..) => (WaitEnd::Unjudged { message }, now),
             State::Pending => (WaitEnd::Late { message, diagnoses }, now),
         };
-        (target.object, end, after)
+        (target.object.clone(), end, after)
     }
 }
 
 /// Kinds of Kubernetes itself report in ways that [`crate::status`] knows; only strangers have to settle.
-fn is_builtin_kind(o: Object<'_>) -> bool {
-    let group = o.group();
+fn is_builtin(group: &str) -> bool {
     !group.contains('.') || group.ends_with(".k8s.io")
 }

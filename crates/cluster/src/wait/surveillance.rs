@@ -38,7 +38,7 @@ impl<T> Default for Kept<T> {
     }
 }
 
-impl<T: Reduce> Kept<T> {
+impl<T: Reduce + Clone> Kept<T> {
     fn all(&self) -> Vec<T> {
         self.by_uid.values().map(|one| T::clone(one)).collect()
     }
@@ -48,18 +48,18 @@ impl<T: Reduce> Kept<T> {
         match change {
             Change::Relist => self.listed = Some(BTreeSet::new()),
             Change::Put(seen) => {
-                let uid = Seen::uid(&seen).to_owned();
+                let Seen { uid, kept, .. } = *seen;
                 if let Some(listed) = &mut self.listed {
                     listed.insert(uid.clone());
                 }
-                if worth(&seen.kept) {
-                    self.by_uid.insert(uid, Box::new(seen.kept));
+                if worth(&kept) {
+                    self.by_uid.insert(uid, Box::new(kept));
                 } else {
                     self.by_uid.remove(&uid);
                 }
             }
             Change::Gone(seen) => {
-                self.by_uid.remove(seen.uid());
+                self.by_uid.remove(&seen.uid);
             }
             Change::Listed => {
                 self.complete = true;

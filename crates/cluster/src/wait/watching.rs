@@ -13,6 +13,7 @@ use super::seen::Slim;
 use super::slot::Slot;
 use super::sources::{self, Break, Change, Signal, builtin};
 use super::surveillance::{Crowd, Surveillance};
+use super::watch::Source;
 use super::{WaitEvent, WaitOptions, WaitOutcome, WaitTarget, has_readiness, logs};
 use crate::connect::Connection;
 use crate::status::{Surroundings, VolumeBinding};
@@ -33,7 +34,7 @@ const LOG_LIMIT: Duration = Duration::from_secs(3);
 /// Returns at the deadline, or when it passes at most 3 s later, in which it fetches the logs that explain who is late.
 pub async fn until_ready(
     connection: &Connection,
-    targets: Vec<WaitTarget>,
+    targets: Vec<WaitTarget<'_>>,
     options: WaitOptions,
     on_event: impl FnMut(WaitEvent) + Send,
 ) -> Vec<WaitOutcome> {
@@ -58,11 +59,12 @@ struct Group {
 
 struct Wait<'a, F> {
     connection: &'a Connection,
+    source: Source,
     options: WaitOptions,
     on_event: F,
     started: Instant,
     around: Surroundings,
-    slots: Vec<Slot>,
+    slots: Vec<Slot<'a>>,
     groups: Vec<Group>,
     namespaces: Vec<Surveillance>,
     namespace_of: BTreeMap<String, usize>,
@@ -78,13 +80,14 @@ struct Wait<'a, F> {
 impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
     fn new(
         connection: &'a Connection,
-        targets: Vec<WaitTarget>,
+        targets: Vec<WaitTarget<'a>>,
         options: WaitOptions,
         on_event: F,
         started: Instant,
     ) -> Self {
         let mut wait = Self {
             connection,
+            source: Source::of(connection),
             options,
             on_event,
             started,
@@ -106,19 +109,18 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
     }
 
     fn watch_objects(&mut self) {
-        let client = self.connection.client();
         for (index, group) in self.groups.iter().enumerate() {
             let mut names = group.members.keys();
             let only = names.next().filter(|_| group.members.len() == 1).map(String::as_str);
             let namespace = group.namespace.as_deref();
-            self.streams.push(sources::objects(&client, &group.resource, namespace, only, index));
+            self.streams.push(sources::objects(&self.source, &group.resource, namespace, only, index));
         }
     }
 
-    fn add(&mut self, target: WaitTarget) {
+    fn add(&mut self, target: WaitTarget<'a>) {
         let index = self.slots.len();
-        let waits = has_readiness(&target.object);
-        let (resource, namespace) = (target.resource.clone(), target.namespace.clone());
+        let waits = has_readiness(target.object);
+        let (resource, namespace) = (target.resource.clone(), target.object.namespace.clone());
         let name = target.object.name.clone();
         self.slots.push(Slot::new(target));
         if !waits {
@@ -142,7 +144,7 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
 
     /// Whether a claim waits for its consumer is a property of its class.
     async fn learn_storage(&mut self) {
-        let is_claim = |slot: &Slot| slot.target.object.kind == "PersistentVolumeClaim";
+        let is_claim = |slot: &Slot<'_>| slot.target.object.kind == "PersistentVolumeClaim";
         if !self.slots.iter().any(is_claim) {
             return;
         }
@@ -195,12 +197,12 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
             return;
         }
         self.streams.clear();
+        self.source = Source::of(self.connection);
         self.watch_objects();
-        let client = self.connection.client();
         for (index, namespace) in
             self.namespaces.iter().enumerate().filter(|(_, namespace)| namespace.started)
         {
-            self.streams.extend(sources::explanations(&client, &namespace.namespace, index));
+            self.streams.extend(sources::explanations(&self.source, &namespace.namespace, index));
         }
     }
 
@@ -233,7 +235,8 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
     /// Starts to watch pods and Events wherever something has been unready for a while.
     fn look_closer(&mut self) {
         let unready = self.slots.iter().filter(|slot| slot.is_unready() || slot.has_failed());
-        let namespaces: BTreeSet<String> = unready.filter_map(|slot| slot.target.namespace.clone()).collect();
+        let namespaces: BTreeSet<String> =
+            unready.filter_map(|slot| slot.target.object.namespace.clone()).collect();
         for namespace in namespaces {
             let index = *self.namespace_of.entry(namespace.clone()).or_insert_with(|| {
                 self.namespaces.push(Surveillance::new(namespace.clone()));
@@ -241,7 +244,7 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
             });
             if !self.namespaces[index].started {
                 self.namespaces[index].started = true;
-                self.streams.extend(sources::explanations(&self.connection.client(), &namespace, index));
+                self.streams.extend(sources::explanations(&self.source, &namespace, index));
             }
         }
     }
@@ -306,7 +309,7 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
             Change::Put(mut seen) => {
                 this.refused_since = None;
                 seen.kept.name_kind(&this.resource);
-                let slot = *this.members.get(seen.name())?;
+                let slot = *this.members.get(&seen.name)?;
                 if let Some(listed) = &mut this.listed {
                     listed.insert(slot);
                 }
@@ -315,7 +318,7 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
                 self.tell(event);
             }
             Change::Gone(seen) => {
-                let slot = *this.members.get(seen.name())?;
+                let slot = *this.members.get(&seen.name)?;
                 let event = self.slots[slot].vanish(elapsed);
                 self.tell(event);
             }
@@ -354,7 +357,7 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
     /// A slot that has just become unready may need a closer look; one that settles, a reminder.
     fn after_sight(&mut self, slot: usize, now: Instant) {
         let slot = &self.slots[slot];
-        let namespace = slot.target.namespace.as_ref();
+        let namespace = slot.target.object.namespace.as_ref();
         let index = namespace.and_then(|namespace| self.namespace_of.get(namespace)).copied();
         let late = now >= self.started + self.options.look_after;
         // One that failed by its own word: find out why before that is reported.
@@ -384,7 +387,8 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
             dirty.iter().map(|index| (*index, self.namespaces[*index].crowd())).collect();
         for slot in 0..self.slots.len() {
             let this = &self.slots[slot];
-            let index = this.target.namespace.as_ref().and_then(|namespace| self.namespace_of.get(namespace));
+            let index =
+                this.target.object.namespace.as_ref().and_then(|namespace| self.namespace_of.get(namespace));
             let Some(crowd) = index.and_then(|index| crowds.get(index)) else { continue };
             let Some(workload) = &this.workload else { continue };
             if this.is_unready() {
@@ -407,12 +411,15 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
     }
 
     async fn fetch_logs(&mut self, slots: &[usize], until: Instant) {
+        if slots.is_empty() {
+            return;
+        }
         let limit = until.duration_since(Instant::now());
         let lines = self.options.log_lines;
         let client = &self.connection.client();
         let chosen = self.slots.iter_mut().enumerate().filter(|(index, _)| slots.contains(index));
         let all = chosen.filter_map(|(_, slot)| {
-            let namespace = slot.target.namespace.clone()?;
+            let namespace = slot.target.object.namespace.clone()?;
             Some(async move { logs::fetch(client, &namespace, lines, limit, &mut slot.diagnoses).await })
         });
         join_all(all).await;
@@ -420,10 +427,10 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
 
     /// Explains what has failed or is late and has no explanation yet, in a moment and no longer.
     async fn explain_the_late(&mut self) {
-        let unexplained = |slot: &Slot| {
+        let unexplained = |slot: &Slot<'_>| {
             (slot.has_failed() || slot.is_unready())
                 && slot.diagnoses.is_empty()
-                && slot.target.namespace.is_some()
+                && slot.target.object.namespace.is_some()
         };
         if self.slots.iter().any(unexplained) {
             // Not seen long enough to be looked at (a short timeout, a Job that failed at once): look now.
@@ -435,7 +442,7 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
             }
             self.explain_now();
         }
-        let bad = |slot: &Slot| slot.has_failed() || slot.is_unready();
+        let bad = |slot: &Slot<'_>| slot.has_failed() || slot.is_unready();
         let late: Vec<usize> = (0..self.slots.len()).filter(|index| bad(&self.slots[*index])).collect();
         self.fetch_logs(&late, Instant::now() + LOG_LIMIT).await;
     }
@@ -443,7 +450,8 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
     fn explain_now(&mut self) {
         let crowds: Vec<Crowd> = self.namespaces.iter().map(Surveillance::crowd).collect();
         for slot in &mut self.slots {
-            let index = slot.target.namespace.as_ref().and_then(|namespace| self.namespace_of.get(namespace));
+            let index =
+                slot.target.object.namespace.as_ref().and_then(|namespace| self.namespace_of.get(namespace));
             if let (Some(index), Some(workload)) = (index, &slot.workload)
                 && (slot.has_failed() || slot.is_unready())
                 && slot.diagnoses.is_empty()
