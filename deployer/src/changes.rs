@@ -4,23 +4,33 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use cluster::outcome::ClusterOutcome;
-use cluster::plan::{Change, ObjectChange, Shown};
+use cluster::plan::{Change, ObjectChange, PackedChanges, Shown};
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
 /// What differs, equal changes of several clusters together.
 pub(crate) fn changes(outcomes: &[ClusterOutcome]) -> String {
-    let mut groups: BTreeMap<(String, String), (&ObjectChange, Vec<&str>)> = BTreeMap::new();
+    let mut alike: BTreeMap<&PackedChanges, Vec<&str>> = BTreeMap::new();
     for outcome in outcomes {
-        for change in &outcome.changes {
-            let content = serde_json::to_string(change).unwrap_or_default();
-            let group = groups.entry((change.object.to_string(), content)).or_insert((&**change, Vec::new()));
-            group.1.push(outcome.cluster.as_str());
+        alike.entry(&outcome.changes).or_default().push(outcome.cluster.as_str());
+    }
+    let mut groups: BTreeMap<(String, String), (ObjectChange, Vec<&str>)> = BTreeMap::new();
+    for (changes, clusters) in alike {
+        for change in changes.unpack() {
+            let content = serde_json::to_string(&change).unwrap_or_default();
+            let group = groups.entry((change.object.to_string(), content)).or_insert((change, Vec::new()));
+            group.1.extend(&clusters);
         }
+    }
+    // In the order of the outcomes, not of what differs.
+    let place: BTreeMap<&str, usize> =
+        outcomes.iter().enumerate().map(|(at, outcome)| (outcome.cluster.as_str(), at)).collect();
+    for (_, clusters) in groups.values_mut() {
+        clusters.sort_by_key(|name| place.get(name));
     }
     let mut text = String::new();
     for (change, clusters) in groups.values() {
-        let sign = match change.action {
+        let sign = match &*change.action {
             "create" => '+',
             "delete" => '-',
             "recreate" => '!',

@@ -8,7 +8,7 @@ use cli::progress::{Board, Live};
 use cli::{Format, Printer};
 use cluster::events::{Event, Happening, Stage};
 use cluster::outcome::{ClusterState, ObjectResult};
-use manifest::{ClusterName, ObjectRef};
+use manifest::ClusterName;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -80,6 +80,9 @@ pub(crate) async fn narrate(
     }
 }
 
+/// An object that is waited for: `apiVersion`, because two groups may have a kind of one name, and what it is called.
+type Waiting = (Box<str>, Box<str>);
+
 /// What has been heard, and where it is shown.
 struct View {
     printer: Printer,
@@ -87,8 +90,8 @@ struct View {
     started: Instant,
     board: Board,
     live: Option<Live>,
-    /// What is waited for.
-    pending: BTreeMap<ClusterName, BTreeMap<ObjectRef, String>>,
+    /// What is waited for, and what is said of it; kept only where it is shown.
+    pending: BTreeMap<ClusterName, BTreeMap<Waiting, Box<str>>>,
 }
 
 impl View {
@@ -102,6 +105,11 @@ impl View {
             narration,
             pending: BTreeMap::new(),
         }
+    }
+
+    /// Whether anybody sees the board.
+    fn is_shown(&self) -> bool {
+        self.live.is_some() || self.narration.keep_alive.is_some()
     }
 
     fn silence(&self) -> Duration {
@@ -159,7 +167,7 @@ impl View {
     }
 
     fn update(&mut self, event: &Event) {
-        let (cluster, now) = (event.cluster.as_str(), self.started.elapsed());
+        let (cluster, now, shown) = (event.cluster.as_str(), self.started.elapsed(), self.is_shown());
         let board = &mut self.board;
         match &event.what {
             Happening::Started => {
@@ -182,12 +190,16 @@ impl View {
                     board.advance(cluster);
                 }
             }
+            Happening::Rollout { .. } if !shown => {
+                board.phase(cluster, "waiting", now);
+            }
             Happening::Rollout { object, stage, message, .. } => {
                 let pending = self.pending.entry(event.cluster.clone()).or_default();
+                let waiting: Waiting = (object.api_version.as_str().into(), object.to_string().into());
                 match stage {
-                    Stage::Ready => pending.remove(object),
+                    Stage::Ready => pending.remove(&waiting),
                     Stage::Progressing | Stage::Troubled | Stage::Failed => {
-                        pending.insert(object.clone(), message.clone())
+                        pending.insert(waiting, first_line(message).into())
                     }
                 };
                 board.phase(cluster, "waiting", now);
@@ -195,8 +207,8 @@ impl View {
                     0 | 1 => String::new(),
                     n => format!(" (and {} more)", n - 1),
                 };
-                if let Some((object, message)) = pending.iter().next() {
-                    board.note(cluster, &format!("{object}: {}{more}", first_line(message)));
+                if let Some(((_, object), message)) = pending.iter().next() {
+                    board.note(cluster, &format!("{object}: {message}{more}"));
                 }
             }
             Happening::Finished { state, .. } => {

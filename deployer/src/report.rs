@@ -1,6 +1,6 @@
 //! From outcomes to the report that is printed, saved and read by machines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cli::report::{
     ClusterReport, ClusterState, Counts, Diagnosis, EventLine, KeptReport, LogTail, ObjectReport,
@@ -8,6 +8,7 @@ use cli::report::{
 };
 use cluster::outcome;
 use cluster::outcome::ClusterOutcome;
+use cluster::plan::{ObjectChange, PackedChanges};
 use jiff::Timestamp;
 
 /// What the outcomes do not say.
@@ -24,7 +25,7 @@ pub(crate) struct Facts {
 
 /// The report of a run.
 pub(crate) fn report(outcomes: &[ClusterOutcome], facts: Facts) -> Report {
-    let mut shared = BTreeMap::new();
+    let mut shared = Shared::default();
     let mut clusters: Vec<ClusterReport> =
         outcomes.iter().map(|outcome| of_cluster(outcome, &mut shared)).collect();
     clusters.sort_by(|a, b| a.name.cmp(&b.name));
@@ -61,8 +62,32 @@ fn round(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }
 
-/// `shared` holds the changes so far, by who shares them.
-fn of_cluster(outcome: &ClusterOutcome, shared: &mut BTreeMap<usize, SharedJson>) -> ClusterReport {
+/// The changes of a fleet, each kept once: most clusters get the same ones.
+#[derive(Default)]
+struct Shared<'a> {
+    of_clusters: BTreeMap<&'a PackedChanges, Vec<SharedJson>>,
+    known: BTreeSet<SharedJson>,
+}
+
+impl<'a> Shared<'a> {
+    fn changes(&mut self, packed: &'a PackedChanges) -> Vec<SharedJson> {
+        let known = &mut self.known;
+        let changes = self.of_clusters.entry(packed).or_insert_with(|| {
+            let one = |change: &ObjectChange| {
+                let json = SharedJson::from(&serde_json::to_value(change).unwrap_or_default());
+                if let Some(known) = known.get(&json) {
+                    return known.clone();
+                }
+                known.insert(json.clone());
+                json
+            };
+            packed.unpack().iter().map(one).collect()
+        });
+        changes.clone()
+    }
+}
+
+fn of_cluster<'a>(outcome: &'a ClusterOutcome, shared: &mut Shared<'a>) -> ClusterReport {
     let c = outcome.counts;
     let state = match outcome.state {
         outcome::ClusterState::Done => ClusterState::Done,
@@ -86,14 +111,7 @@ fn of_cluster(outcome: &ClusterOutcome, shared: &mut BTreeMap<usize, SharedJson>
         trouble: outcome.trouble.as_ref().map(trouble),
         objects: outcome.objects.iter().map(of_object).collect(),
         set: outcome.set.as_ref().map(of_set),
-        changes: outcome
-            .changes
-            .iter()
-            .map(|change| {
-                let value = || SharedJson::from(serde_json::to_value(change).unwrap_or_default());
-                shared.entry(change.identity()).or_insert_with(value).clone()
-            })
-            .collect(),
+        changes: shared.changes(&outcome.changes),
         warnings: outcome.warnings.clone(),
         requests: outcome.requests,
         bytes_sent: outcome.bytes_sent,

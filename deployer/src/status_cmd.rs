@@ -190,13 +190,13 @@ fn differences(outcome: &ClusterOutcome) -> BTreeMap<String, Difference> {
         (name.clone(), Difference { object: name, kind, fields })
     });
     let mut all: BTreeMap<String, Difference> = found.collect();
-    for change in &outcome.changes {
+    for change in outcome.changes.unpack() {
         let told: Vec<_> = change.changes.iter().filter(|field| !is_mark(&field.path)).collect();
         if told.is_empty() {
             continue;
         }
         let drifted = told.iter().any(|field| field.drift.is_some());
-        let kind = match change.action {
+        let kind = match &*change.action {
             "create" => DifferenceKind::Missing,
             _ if drifted => DifferenceKind::Drift,
             _ => DifferenceKind::Outdated,

@@ -154,7 +154,7 @@ impl<'a> Applying<'a> {
         match &object.action {
             Action::Unchanged => return Some(ObjectResult::Unchanged),
             Action::Skip { because } => return skipped(because.clone()),
-            Action::Refuse { trouble } => return Some(ObjectResult::Failed { trouble: trouble.clone() }),
+            Action::Refuse { trouble } => return Some(ObjectResult::Failed { trouble: (**trouble).clone() }),
             Action::Create | Action::Configure | Action::Recreate => {}
         }
         if self.run.stop.is_set() {
@@ -201,7 +201,7 @@ impl<'a> Applying<'a> {
         jobs.map(|(index, object)| PassingJob {
             index,
             suspended: object.wanted.value["spec"]["suspend"] == true,
-            completed: object.live.as_ref().is_some_and(|live| finished_job::completed(live).is_some()),
+            completed: object.live.as_deref().is_some_and(|live| finished_job::completed(live).is_some()),
         })
         .collect()
     }
@@ -260,7 +260,7 @@ impl<'a> Applying<'a> {
     pub(crate) fn is_ready(&self, index: usize) -> bool {
         let object = &self.plan.objects[index];
         let done = |live| finished_job::is_done(&object.wanted, live);
-        if object.is_done_and_gone() || (!object.writes() && object.live.as_ref().is_some_and(done)) {
+        if object.is_done_and_gone() || (!object.writes() && object.live.as_deref().is_some_and(done)) {
             return true;
         }
         match self.waited.get(&index) {

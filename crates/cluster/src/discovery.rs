@@ -4,6 +4,7 @@
 //! here; `/api/v1` is only asked about a kind that is not. Older servers are asked group by group, and only for groups in use.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -73,14 +74,14 @@ pub(crate) fn escaped(text: &str) -> String {
 #[derive(Clone, Debug, Default)]
 pub struct Discovery {
     /// By group and kind: the versions served, preferred first.
-    kinds: BTreeMap<(String, String), Vec<Resource>>,
+    kinds: BTreeMap<(String, String), Vec<Arc<Resource>>>,
 }
 
 /// What a cluster says about a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lookup<'a> {
-    /// It is served.
-    Served(&'a Resource),
+    /// It is served. Whoever keeps it for each of many objects keeps it once.
+    Served(&'a Arc<Resource>),
     /// Not in this version; these are.
     OtherVersions(Vec<String>),
     /// Not at all.
@@ -136,19 +137,19 @@ impl Discovery {
         }
         let group = api_version.split_once('/').map_or("", |(group, _)| group);
         let others: Vec<String> = match self.kinds.get(&(group.to_owned(), kind.to_owned())) {
-            Some(versions) => versions.iter().map(Resource::api_version).collect(),
+            Some(versions) => versions.iter().map(|other| other.api_version()).collect(),
             // `extensions/v1beta1` Ingress is `networking.k8s.io/v1` now: say so.
             None => self
                 .kinds
                 .iter()
                 .filter(|((_, other), _)| other == kind)
-                .flat_map(|(_, versions)| versions.iter().map(Resource::api_version))
+                .flat_map(|(_, versions)| versions.iter().map(|other| other.api_version()))
                 .collect(),
         };
         if others.is_empty() { Lookup::Unknown } else { Lookup::OtherVersions(others) }
     }
 
-    fn get(&self, api_version: &str, kind: &str) -> Option<&Resource> {
+    fn get(&self, api_version: &str, kind: &str) -> Option<&Arc<Resource>> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         let versions = self.kinds.get(&(group.to_owned(), kind.to_owned()))?;
         versions.iter().find(|resource| resource.version == version)
@@ -156,7 +157,7 @@ impl Discovery {
 
     /// The version of a kind that the server prefers.
     pub fn preferred(&self, group: &str, kind: &str) -> Option<&Resource> {
-        self.kinds.get(&(group.to_owned(), kind.to_owned()))?.first()
+        self.kinds.get(&(group.to_owned(), kind.to_owned()))?.first().map(Arc::as_ref)
     }
 
     /// Adds all that `other` knows.
@@ -165,7 +166,8 @@ impl Discovery {
     }
 
     /// Adds a kind, for example one that a CRD of the same deploy defines.
-    pub fn add(&mut self, resource: Resource) {
+    pub fn add(&mut self, resource: impl Into<Arc<Resource>>) {
+        let resource = resource.into();
         let versions = self.kinds.entry((resource.group.clone(), resource.kind.clone())).or_default();
         if !versions.iter().any(|known| known.version == resource.version) {
             versions.push(resource);

@@ -28,7 +28,7 @@ pub(crate) fn is_on_its_way(object: &PlannedObject) -> bool {
     object.member
         && object.action == Action::Unchanged
         && has_ttl(&object.wanted)
-        && object.live.as_ref().is_some_and(waits)
+        && object.live.as_deref().is_some_and(waits)
 }
 
 /// Whether a Job that is there has completed and goes, or is going, by itself.
@@ -49,7 +49,7 @@ pub(crate) fn mark(object: &PlannedObject, known: Option<&Member>) -> Option<Tim
     if object.action != Action::Unchanged || !has_ttl(&object.wanted) {
         return None;
     }
-    known.and_then(|member| member.finished).or_else(|| completed(object.live.as_ref()?))
+    known.and_then(|member| member.finished).or_else(|| completed(object.live.as_deref()?))
 }
 
 /// Whether a Job that is to be created may be one that has run and gone by itself.
@@ -105,7 +105,7 @@ mod tests {
             format!("apiVersion: batch/v1\nkind: Job\nmetadata: {{name: a, namespace: web}}\nspec: {spec}\n");
         let object = manifest::load::parse_objects(&text, "a.yaml").unwrap().remove(0);
         let resource = Resource::new("batch", "v1", "Job", "jobs", true);
-        Wanted::new(&object, resource, "web", &Marks::default())
+        Wanted::new(&object, resource.into(), "web", &Marks::default())
     }
 
     fn inventory(wanted: &Wanted, finished: Option<&str>) -> Inventory {

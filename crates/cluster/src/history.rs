@@ -3,18 +3,15 @@
 //! An object of the API holds about a mebibyte, so that a large deploy takes several. How many is written in the inventory, which is
 //! also the list of what there is: nothing is listed or searched.
 
-use std::io::{Read as _, Write as _};
 use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use flate2::Compression;
-use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
 use http::Method;
 use manifest::{Object, Place};
 use serde_json::{Value, json};
 
+use crate::compressed::{compress, decompress};
 use crate::connect::{Call, CallError, Connection};
 use crate::discovery::Resource;
 use crate::inventory::{Inventory, Revision, RevisionState, RollbackTo, SetName};
@@ -42,17 +39,13 @@ pub(crate) fn pack(objects: &[Object]) -> Vec<Vec<u8>> {
             json!({"file": &**file, "line": line, "column": column, "object": object.value})
         })
         .collect();
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    let packed = encoder.write_all(json!(list).to_string().as_bytes()).and_then(|()| encoder.finish());
-    // Writing to memory does not fail.
-    packed.unwrap_or_default().chunks(PART).map(<[u8]>::to_vec).collect()
+    compress(json!(list).to_string().as_bytes()).chunks(PART).map(<[u8]>::to_vec).collect()
 }
 
 /// The reverse of [`pack`].
 pub(crate) fn unpack(bytes: &[u8]) -> Result<Vec<Object>, String> {
-    let mut text = String::new();
-    GzDecoder::new(bytes).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    let list: Vec<Value> = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let text = decompress(bytes).map_err(|error| error.to_string())?;
+    let list: Vec<Value> = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
     let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok()).unwrap_or(1);
     Ok(list
         .into_iter()

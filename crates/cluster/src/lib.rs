@@ -15,6 +15,7 @@ mod apply;
 mod applying;
 pub mod bake;
 pub mod busy;
+mod compressed;
 pub mod connect;
 pub mod discovery;
 pub mod events;

@@ -3,6 +3,8 @@
 use manifest::{ClusterName, ObjectRef};
 use serde::Serialize;
 
+use crate::plan::PackedChanges;
+
 /// What is wrong, in words: the shape of every error that ends up in an outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -194,8 +196,8 @@ pub struct ClusterOutcome {
     /// Each object, in the order of the manifests.
     pub objects: Vec<ObjectOutcome>,
     /// What differs, object by object; in a dry run what would be written.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub changes: Vec<crate::plan::SharedChange>,
+    #[serde(skip_serializing_if = "PackedChanges::is_empty")]
+    pub changes: PackedChanges,
     /// The same as it goes into a plan file.
     #[serde(skip)]
     pub plan: Option<crate::plan::file::ClusterPlan>,
@@ -228,7 +230,7 @@ impl ClusterOutcome {
             counts: Counts::default(),
             trouble: None,
             objects: Vec::new(),
-            changes: Vec::new(),
+            changes: PackedChanges::default(),
             plan: None,
             set: None,
             warnings: Vec::new(),

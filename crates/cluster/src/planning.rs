@@ -86,7 +86,7 @@ pub(crate) async fn plan(
     let mut deletions = old_jobs(&wanted, &live, options);
     let mut planned = relate(wanted, &mut live, &own_kinds)?;
     for object in planned.iter_mut().filter(|object| !matches!(object.action, Action::Refuse { .. })) {
-        object.action = match decide(&object.wanted, object.live.as_ref(), &options.plan) {
+        object.action = match decide(&object.wanted, object.live.as_deref(), &options.plan) {
             Decision::Settled(action) => action,
             Decision::Ask => Action::Configure,
         };
@@ -98,7 +98,7 @@ pub(crate) async fn plan(
         match membership {
             Membership::Member => object.member = true,
             Membership::Guest => {}
-            Membership::Foreign(trouble) => object.action = Action::Refuse { trouble },
+            Membership::Foreign(trouble) => object.action = Action::refuse(trouble),
         }
     }
     let new_namespaces: BTreeSet<&str> = planned
@@ -260,13 +260,13 @@ fn relate(wanted: Vec<Wanted>, live: &mut Live, own: &OwnKinds) -> Result<Vec<Pl
             Err(error) => {
                 let trouble = Trouble::new(format!("`{DEPENDENCY_SELECTOR}` cannot be read"))
                     .because(error.to_string());
-                (None, Action::Refuse { trouble })
+                (None, Action::refuse(trouble))
             }
         };
         let live = live.take(&object);
         planned.push(PlannedObject {
             migrate: live.as_ref().is_some_and(|live| !predecessors(live).is_empty()),
-            live,
+            live: live.map(Box::new),
             wanted: object,
             action,
             changes: Vec::new(),
@@ -320,7 +320,7 @@ async fn ask(
         if options.ask_before_create && !new_scope {
             let answer = apply::apply(connection, wanted, &wanted.value, false, Mode::DryRun).await;
             if let Err(error) = answer {
-                action = Action::Refuse { trouble: refused(wanted, &error, mask) };
+                action = Action::refuse(refused(wanted, &error, mask));
             }
         }
         return Asked { action, changes: changes(&Value::Null, &wanted.value, mask), force: false };
@@ -363,7 +363,7 @@ fn old_jobs(wanted: &[Wanted], live: &Live, options: &RolloutOptions) -> Vec<Del
         });
         deletions.extend(earlier.into_iter().skip(options.job_history).map(|other| Deletion {
             object: manifest::object::reference(other),
-            resource: job.resource.clone(),
+            resource: (*job.resource).clone(),
             uid: other["metadata"]["uid"].as_str().unwrap_or_default().to_owned(),
             because: format!("an earlier run of Job `{}`", job.original_name()),
             pruned: false,

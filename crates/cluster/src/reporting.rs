@@ -1,5 +1,7 @@
 //! An outcome in the making: what a plan says will happen, what then happened, and how a cluster ended.
 
+use std::borrow::Cow;
+
 use manifest::ObjectRef;
 use tokio::time::Instant;
 
@@ -9,7 +11,7 @@ use crate::outcome::{
     ClusterOutcome, ClusterState, Counts, ObjectOutcome, ObjectResult, SetOutcome, Trouble,
 };
 use crate::plan::file::ClusterPlan;
-use crate::plan::{Action, ObjectChange, Plan, PlannedObject, SharedChange};
+use crate::plan::{Action, ObjectChange, PackedChanges, Plan, PlannedObject};
 use crate::planning::PlanError;
 use crate::rollout::{RolloutOptions, Run};
 
@@ -52,10 +54,10 @@ impl<'a> Report<'a> {
     /// Takes a plan in; `false` where a guard, or the plan that was reviewed, says no.
     ///
     /// What differs is the report's from here on.
-    pub(crate) fn admit(&mut self, plan: &mut Plan, options: &RolloutOptions, run: &Run) -> bool {
+    pub(crate) fn admit(&mut self, plan: &mut Plan, options: &RolloutOptions) -> bool {
         let file = (options.keep_plan || options.approved.is_some())
             .then(|| ClusterPlan::of(&self.target.name, self.target.server(), plan, &options.salt));
-        self.plan(plan, run);
+        self.plan(plan);
         self.outcome.set =
             plan.set.as_ref().map(|set| SetOutcome::of(set, plan, options.set.brings_back.as_ref()));
         if let Some(trouble) = &plan.refused {
@@ -74,12 +76,12 @@ impl<'a> Report<'a> {
         true
     }
 
-    fn plan(&mut self, plan: &mut Plan, run: &Run) {
+    fn plan(&mut self, plan: &mut Plan) {
         let change = |object: &mut PlannedObject, action| {
             let (object, changes) = (object.wanted.object.clone(), std::mem::take(&mut object.changes));
-            SharedChange::new(ObjectChange { object, action, because: None, changes })
+            ObjectChange { object, action: Cow::Borrowed(action), because: None, changes }
         };
-        self.outcome.changes = plan
+        let mut changes: Vec<ObjectChange> = plan
             .objects
             .iter_mut()
             .filter_map(|object| match object.action {
@@ -89,15 +91,15 @@ impl<'a> Report<'a> {
                 Action::Unchanged | Action::Skip { .. } | Action::Refuse { .. } => None,
             })
             .collect();
-        self.outcome.changes.extend(plan.deletions.iter().map(|deletion| {
+        changes.extend(plan.deletions.iter().map(|deletion| {
             let (object, because) = (deletion.object.clone(), Some(deletion.because.clone()));
-            SharedChange::new(ObjectChange { object, action: "delete", because, changes: Vec::new() })
+            ObjectChange { object, action: "delete".into(), because, changes: Vec::new() }
         }));
-        self.outcome.changes.extend(plan.moves.steps().map(|step| {
+        changes.extend(plan.moves.steps().map(|step| {
             let (object, because) = (step.object.clone(), Some(step.because.clone()));
-            SharedChange::new(ObjectChange { object, action: step.word(), because, changes: step.changes() })
+            ObjectChange { object, action: step.word().into(), because, changes: step.changes() }
         }));
-        run.changes.share(&mut self.outcome.changes);
+        self.outcome.changes = PackedChanges::pack(changes);
     }
 
     pub(crate) fn planned(&mut self, plan: &Plan) {
@@ -178,7 +180,7 @@ impl Plan {
             Action::Recreate => ObjectResult::Recreated,
             Action::Unchanged => ObjectResult::Unchanged,
             Action::Skip { because } => ObjectResult::Skipped { because: because.clone() },
-            Action::Refuse { trouble } => ObjectResult::Failed { trouble: trouble.clone() },
+            Action::Refuse { trouble } => ObjectResult::Failed { trouble: (**trouble).clone() },
         };
         let planned = self.objects.iter().map(|object| (&object.wanted.object, result(object)));
         let unplanned = self

@@ -125,7 +125,7 @@ pub(crate) async fn spare_finished_jobs(
             .iter()
             .find(|other| other.wanted.resource.kind == "Namespace" && other.wanted.object.name == namespace);
         let live = match ours {
-            Some(ours) => ours.live.clone(),
+            Some(ours) => ours.live.as_deref().cloned(),
             None => match live::get(connection, &NAMESPACE, None, &namespace).await {
                 Ok((_, mut found)) => found.pop(),
                 // Whoever may not see namespaces does not know better.
@@ -263,7 +263,7 @@ fn forget_jobs(next: &mut Inventory, plan: &Plan, deletions: &[Deletion], live: 
         .objects
         .iter()
         .filter(|object| prune::job_base(&object.wanted.object).is_some())
-        .map(|object| (object.wanted.object.namespace.as_deref(), &object.wanted.resource))
+        .map(|object| (object.wanted.object.namespace.as_deref(), &*object.wanted.resource))
         .collect();
     next.members.retain(|_, member| {
         let object = &member.object;

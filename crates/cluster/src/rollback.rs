@@ -21,7 +21,7 @@ use crate::turn::Turn;
 /// What a rollback deploys, and how.
 pub(crate) struct Back {
     pub(crate) manifests: Manifests,
-    pub(crate) options: RolloutOptions,
+    pub(crate) options: Box<RolloutOptions>,
     pub(crate) inventory: Inventory,
 }
 
@@ -33,7 +33,7 @@ pub(crate) async fn prepare(
     connection: &Connection,
     options: &RolloutOptions,
     to: &RollbackTo,
-) -> Result<Back, PlanError> {
+) -> Result<Box<Back>, PlanError> {
     let set = &options.set;
     let namespace = set.namespace_on(connection);
     let inventory = resource_set::inventory(connection, None, options).await?.unwrap_or_default();
@@ -47,13 +47,14 @@ pub(crate) async fn prepare(
     }
     let objects =
         history::load(connection, &set.name, &namespace, &revision).await.map_err(PlanError::Manifests)?;
-    let mut options = going_to(options, &revision);
+    let mut options = Box::new(going_to(options, &revision));
     if !revision.scope.is_empty() && options.set.prune.take().is_some() {
         let text =
             format!("nothing is deleted: deploy `{}` was about `{}` only", revision.id, revision.scope);
         connection.events().emit(Happening::Warning { object: None, text });
     }
-    Ok(Back { manifests: Manifests { objects, left_out: Vec::new() }, options, inventory })
+    let manifests = Manifests { objects, left_out: Vec::new() };
+    Ok(Box::new(Back { manifests, options, inventory }))
 }
 
 fn going_to(options: &RolloutOptions, revision: &Revision) -> RolloutOptions {
@@ -80,13 +81,13 @@ fn going_to(options: &RolloutOptions, revision: &Revision) -> RolloutOptions {
 pub(crate) async fn after_failure(
     turn: &Turn<'_>,
     set: &SetPlan,
-    inventory: Inventory,
+    inventories: (Inventory, Inventory),
     report: &mut Report<'_>,
 ) {
     if turn.run.stop.is_set() {
         return;
     }
-    let end = back(turn, set, inventory, report).await;
+    let end = back(turn, set, inventories, report).await;
     let trouble = match end {
         Ok(id) => {
             if let Some(set) = &mut report.outcome.set {
@@ -107,7 +108,7 @@ pub(crate) async fn after_failure(
 async fn back(
     turn: &Turn<'_>,
     set: &SetPlan,
-    inventory: Inventory,
+    (before, inventory): (Inventory, Inventory),
     report: &Report<'_>,
 ) -> Result<String, Trouble> {
     let failed = inventory.revision;
@@ -122,7 +123,7 @@ async fn back(
         .iter()
         .filter(|object| {
             let made = matches!(object.result, ObjectResult::Created | ObjectResult::NotReady { .. });
-            made && !set.inventory.members.contains_key(&key(&object.object))
+            made && !before.members.contains_key(&key(&object.object))
         })
         .map(|object| object.object.clone())
         .collect();
@@ -141,7 +142,7 @@ async fn back(
             return Err(said(&second));
         }
     };
-    if !second.admit(&mut plan, &options, turn.run) {
+    if !second.admit(&mut plan, &options) {
         return Err(said(&second));
     }
     let mut again = Turn { connection: turn.connection, manifests, options: &options, run: turn.run };

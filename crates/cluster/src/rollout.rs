@@ -19,7 +19,7 @@ use crate::inventory::{Manifests, SetOptions};
 use crate::lease;
 use crate::outcome::{ClusterOutcome, ClusterState, ObjectResult, Trouble};
 use crate::plan::file::FleetPlan;
-use crate::plan::{Action, Marks, Mask, Plan, PlanOptions, SharedChanges};
+use crate::plan::{Action, Marks, Mask, Plan, PlanOptions};
 use crate::planning;
 use crate::reporting::Report;
 use crate::rollback::{self, Back};
@@ -131,15 +131,12 @@ pub struct Run {
     pub writes: Arc<Semaphore>,
     /// How many clusters hold their manifests at a time.
     pub busy: Busy,
-    /// What differs on the clusters of the fleet.
-    pub changes: Arc<SharedChanges>,
 }
 
 impl Run {
     /// A run with at most so many writes in flight, and without a bound on clusters.
     pub fn new(mask: Mask, stop: Stop, writes: usize) -> Self {
-        let (writes, changes) = (Arc::new(Semaphore::new(writes)), Arc::default());
-        Self { mask, stop, writes, busy: Busy::default(), changes }
+        Self { mask, stop, writes: Arc::new(Semaphore::new(writes)), busy: Busy::default() }
     }
 
     /// The part of one cluster: with secrets and a place of its own.
@@ -193,24 +190,26 @@ pub async fn deploy(
     };
     let back_options;
     let (manifests, options, known) = match back {
-        Some(Back { manifests, options, inventory }) => {
+        Some(back) => {
+            let Back { manifests, options, inventory } = *back;
             back_options = options;
             if back_options.set.hand_back {
                 report.outcome.restored.clone_from(&manifests.objects);
             }
-            (manifests, &back_options, Some(inventory))
+            (manifests, &*back_options, Some(inventory))
         }
         None => (manifests, options, None),
     };
-    match planning::plan(&connection, &manifests, known, options, run).await {
-        Ok(mut plan) => match (report.admit(&mut plan, options, run), options.extent) {
+    // Boxed: what lives as long as a wait is to be small.
+    match Box::pin(planning::plan(&connection, &manifests, known, options, run)).await.map(Box::new) {
+        Ok(mut plan) => match (report.admit(&mut plan, options), options.extent) {
             (false, _) => {}
             (true, Extent::Plan) => {
                 report.planned(&plan);
                 warn_of_the_lease(&connection, &plan, options).await;
             }
             (true, Extent::Deploy) => {
-                Turn { connection: &connection, manifests, options, run }.take(plan, &mut report).await;
+                Turn { connection: &connection, manifests, options, run }.take(*plan, &mut report).await;
             }
         },
         Err(error) => report.no_plan(error, run),
@@ -244,7 +243,7 @@ pub(crate) async fn carry_out(
     for (index, result) in early {
         applying.results[index] = Some(result);
     }
-    applying.apply_all().await;
+    Box::pin(applying.apply_all()).await;
     let to_wait: Vec<usize> = match options.waiting {
         Waiting::No => Vec::new(),
         Waiting::Changed => (0..plan.objects.len())
@@ -266,6 +265,11 @@ pub(crate) async fn carry_out(
     // Everything is written. The wait may be long, and is for many clusters at a time.
     plan.forget_contents();
     let mut applying = Applying { connection, plan, options, run, results, written, waited, deleted, steps };
+    if !to_wait.is_empty() && applying.written.len() > options.cluster_concurrency {
+        // Many objects were written at a time, and a connection keeps the buffers that it has grown for that, as long as the wait
+        // lasts: 30 kB, with a thousand clusters 30 MB.
+        connection.hang_up();
+    }
     applying.wait_for(&to_wait, options.available_timeout).await;
     for (object, text) in sick {
         connection.events().emit(Happening::Warning { object: Some(object), text });
@@ -279,7 +283,7 @@ pub(crate) async fn carry_out(
             *result = ObjectResult::NotReady { trouble, diagnoses };
         }
     }
-    applying.delete_all().await;
+    Box::pin(applying.delete_all()).await;
     let (results, deleted) = (std::mem::take(&mut applying.results), std::mem::take(&mut applying.deleted));
     let steps = std::mem::take(&mut applying.steps);
     report.applied(plan, results, (deleted, steps), options, run);

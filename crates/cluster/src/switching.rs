@@ -53,7 +53,7 @@ impl Applying<'_> {
             let result = match &self.plan.objects[index].action {
                 Action::Unchanged => ObjectResult::Unchanged,
                 Action::Skip { because } => ObjectResult::Skipped { because: because.clone() },
-                Action::Refuse { trouble } => ObjectResult::Failed { trouble: trouble.clone() },
+                Action::Refuse { trouble } => ObjectResult::Failed { trouble: (**trouble).clone() },
                 Action::Create | Action::Configure | Action::Recreate => {
                     ObjectResult::Skipped { because: because.clone() }
                 }
@@ -244,7 +244,7 @@ impl Applying<'_> {
             .await
             .map_err(|error| unreadable(&error))?;
         let now = found.first().map(|found| &found["spec"]["selector"]).unwrap_or(&Value::Null);
-        let planned = service.live.as_ref().map(|live| &live["spec"]["selector"]).unwrap_or(&Value::Null);
+        let planned = service.live.as_deref().map(|live| &live["spec"]["selector"]).unwrap_or(&Value::Null);
         let pinned = self.plan.moves.before.iter().find_map(|step| match &step.what {
             What::Select { to, .. } if step.object == wanted.object => Some(to),
             What::Select { .. } | What::Scale { .. } | What::Delete => None,
@@ -294,7 +294,7 @@ impl Applying<'_> {
             let object = &self.plan.objects[*index];
             let (Some(live), Some(written)) = (&object.live, self.written.get(index)) else { continue };
             let version = written.resource_version.clone().unwrap_or_default();
-            let what = (&object.wanted.object, &object.wanted.resource);
+            let what = (&object.wanted.object, &*object.wanted.resource);
             let mut before = live.clone();
             // Where it was kept to certain pods for this deploy, it still has to be.
             for step in self.plan.moves.before.iter().filter(|step| step.object == object.wanted.object) {

@@ -41,7 +41,7 @@ impl Turn<'_> {
             return;
         };
         let namespace = set.namespace.clone();
-        let (early, lease) = match self.lease(&plan, &namespace, report).await {
+        let (early, lease) = match Box::pin(self.lease(&plan, &namespace, report)).await {
             Ok(lease) => lease,
             Err(()) => return,
         };
@@ -51,13 +51,13 @@ impl Turn<'_> {
                 let work = self.work(plan, early, report);
                 tokio::select! {
                     () = work => {}
-                    () = held.keep(connection) => {}
+                    () = Box::pin(held.keep(connection)) => {}
                 }
             }
             None => self.work(plan, early, report).await,
         }
         if let Some(lease) = lease {
-            lease.release(self.connection).await;
+            Box::pin(lease.release(self.connection)).await;
         }
     }
 
@@ -120,20 +120,27 @@ impl Turn<'_> {
         early: Vec<(usize, ObjectResult)>,
         report: &mut Report<'_>,
     ) {
-        let Some((mut plan, mut inventory)) = self.begin(plan, report).await else { return };
-        let surplus = self.keep(&plan, &mut inventory).await;
+        // What is awaited in a box here is long over when the wait begins, and takes no room in it.
+        let Some((mut plan, mut inventory)) = Box::pin(self.begin(plan, report)).await else { return };
+        let surplus = Box::pin(self.keep(&plan, &mut inventory)).await;
         // The plan is not made again, and whoever brings it back reads what was kept.
         self.manifests = Manifests::default();
+        let inventory = inventory.put_away();
+        let before = plan.set.as_mut().map(|set| std::mem::take(&mut set.inventory).put_away());
         let finished =
             rollout::carry_out(self.connection, &mut plan, self.options, self.run, report, early).await;
-        let Some(set) = &plan.set else { return };
-        self.finish(&plan, set, &mut inventory, report, &finished).await;
+        let (Some(set), Some(before)) = (&plan.set, before) else { return };
+        let (before, mut inventory) = match (before.take_out(), inventory.take_out()) {
+            (Ok(before), Ok(inventory)) => (before, inventory),
+            (Err(problem), _) | (_, Err(problem)) => return self.warn_of_the_end(&problem),
+        };
+        Box::pin(self.finish(&plan, set, &mut inventory, report, &finished)).await;
         if self.options.set.rollback_on_failure
             && report.outcome.state == ClusterState::Failed
             && plan.changes_objects()
         {
             // Boxed, because going back is a deploy of its own.
-            Box::pin(rollback::after_failure(self, set, inventory, report)).await;
+            Box::pin(rollback::after_failure(self, set, (before, inventory), report)).await;
         }
         for revision in &surplus {
             history::forget(self.connection, &set.name, &set.namespace, revision).await;
@@ -189,7 +196,7 @@ impl Turn<'_> {
                     return None;
                 }
             }
-            if !report.admit(&mut plan, self.options, self.run) {
+            if !report.admit(&mut plan, self.options) {
                 return None;
             }
             if !plan.writes() {
@@ -274,6 +281,10 @@ impl Turn<'_> {
             Err(WriteError::Moved) => "somebody else has written it".to_owned(),
             Err(WriteError::Call(error)) => self.run.mask.said(&error),
         };
+        self.warn_of_the_end(&because);
+    }
+
+    fn warn_of_the_end(&self, because: &str) {
         let text = format!("the inventory does not say how this deploy ended: {because}");
         self.connection.events().emit(Happening::Warning { object: None, text });
     }

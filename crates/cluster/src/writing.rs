@@ -123,7 +123,7 @@ fn is_not_served_yet(error: &CallError, object: &PlannedObject) -> bool {
 async fn recreate(connection: &Connection, object: &PlannedObject) -> Result<Reply, CallError> {
     let wanted = &object.wanted;
     let (namespace, name) = (wanted.object.namespace.as_deref(), wanted.object.name.as_str());
-    let uid = object.live.as_ref().and_then(|live| live["metadata"]["uid"].as_str());
+    let uid = object.live.as_deref().and_then(|live| live["metadata"]["uid"].as_str());
     apply::delete(connection, &wanted.resource, namespace, name, uid, "Background").await?;
     let mut pause = Duration::from_millis(100);
     loop {

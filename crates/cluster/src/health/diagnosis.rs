@@ -34,7 +34,7 @@ pub struct Diagnosis {
     pub pods: Vec<String>,
     /// How the container ended last.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub exit: Option<Exit>,
+    pub exit: Option<Box<Exit>>,
     /// The most restarts that one of them has had.
     pub restarts: i64,
     /// Since when, as far as the server tells.
@@ -45,7 +45,7 @@ pub struct Diagnosis {
     pub events: Vec<Event>,
     /// The last lines of the first pod's log, where the caller fetched them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub log: Option<LogTail>,
+    pub log: Option<Box<LogTail>>,
     /// How often the most repeated Event about these pods was said, also of those that are not kept.
     #[serde(skip)]
     pub repeated: i64,
@@ -120,7 +120,7 @@ fn add(all: &mut Vec<Diagnosis>, pod: &Pod, finding: Finding, events: &[&Event])
         let alike = d.problem == finding.problem && d.container == finding.container;
         // Two steps of one back-off loop (ErrImagePull, ImagePullBackOff) are one problem.
         alike
-            && code(d.exit.as_ref()) == code(finding.exit.as_ref())
+            && code(d.exit.as_deref()) == code(finding.exit.as_deref())
             && (d.message == message || d.reason != finding.reason)
     });
     match same {

@@ -106,7 +106,7 @@ pub(super) struct Finding {
     pub(super) container: Option<String>,
     pub(super) reason: String,
     pub(super) message: String,
-    pub(super) exit: Option<Exit>,
+    pub(super) exit: Option<Box<Exit>>,
     pub(super) restarts: i64,
     pub(super) since: Option<Timestamp>,
     /// The container's logs say more: of the run before (`true`) or of the present one.
@@ -184,7 +184,7 @@ fn in_container(pod: &Pod, container: &Container, events: &[&Event]) -> Option<F
                 let back_off = events.iter().filter(|event| {
                     event.reason == "BackOff" && event.container.as_ref().is_none_or(|c| *c == container.name)
                 });
-                let finding = crash(container, container.last.as_ref(), true);
+                let finding = crash(container, container.last.as_deref(), true);
                 let first = back_off.filter_map(|event| event.first).chain(finding.since).min();
                 Some(Finding { since: first, ..finding })
             }
@@ -242,7 +242,7 @@ fn crash(container: &Container, exit: Option<&Exit>, previous: bool) -> Finding 
     };
     Finding {
         container: Some(container.name.clone()),
-        exit: exit.cloned(),
+        exit: exit.cloned().map(Box::new),
         restarts: container.restarts,
         // While it waits for the back-off the ended run is the present one for the kubelet's log API,
         // yet `previous` always means the last one that ended when a restart has been counted.

@@ -40,7 +40,7 @@ pub struct Pod {
     /// Since when `Ready` is what it is.
     pub ready_changed: Option<Timestamp>,
     /// The condition `PodScheduled`, where it is false.
-    pub unscheduled: Option<Unscheduled>,
+    pub unscheduled: Option<Box<Unscheduled>>,
     /// Init containers first.
     pub containers: Vec<Container>,
 }
@@ -70,7 +70,7 @@ pub struct Container {
     /// `state`.
     pub state: ContainerState,
     /// `lastState.terminated`.
-    pub last: Option<Exit>,
+    pub last: Option<Box<Exit>>,
 }
 
 /// `state` of a container.
@@ -86,7 +86,7 @@ pub enum ContainerState {
     /// Runs since then.
     Running(Option<Timestamp>),
     /// Has ended.
-    Terminated(Exit),
+    Terminated(Box<Exit>),
 }
 
 /// How a container ended.
@@ -135,10 +135,9 @@ impl Pod {
             created: time(o, "/metadata/creationTimestamp"),
             ready: ready.is_some_and(|c| c.is_true()),
             ready_changed: ready.and_then(|c| c.changed()),
-            unscheduled: o.condition("PodScheduled").filter(|c| c.is_false()).map(|c| Unscheduled {
-                reason: c.reason().to_owned(),
-                message: c.explains(),
-                since: c.changed(),
+            unscheduled: o.condition("PodScheduled").filter(|c| c.is_false()).map(|c| {
+                let (reason, message) = (c.reason().to_owned(), c.explains());
+                Box::new(Unscheduled { reason, message, since: c.changed() })
             }),
             containers: init.chain(main).collect(),
         }
@@ -190,7 +189,7 @@ impl Container {
         let state = if o.has("/state/running") {
             ContainerState::Running(time(o, "/state/running/startedAt"))
         } else if let Some(exit) = Exit::read(o, "/state/terminated") {
-            ContainerState::Terminated(exit)
+            ContainerState::Terminated(Box::new(exit))
         } else {
             ContainerState::Waiting {
                 reason: text(o, "/state/waiting/reason"),
@@ -203,7 +202,7 @@ impl Container {
             ready: o.flag("/ready"),
             restarts: o.count("/restartCount"),
             state,
-            last: Exit::read(o, "/lastState/terminated"),
+            last: Exit::read(o, "/lastState/terminated").map(Box::new),
         }
     }
 }

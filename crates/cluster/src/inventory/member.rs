@@ -82,7 +82,7 @@ mod tests {
             object: manifest::object::reference(&value),
             place: Place { file: "a".into(), line: 1, column: 1 },
             phase: Phase::of("", kind),
-            resource,
+            resource: resource.into(),
             value,
         }
     }

@@ -6,6 +6,7 @@
 //! is read once per run, and written before the first object, so that a deploy that is killed is known to the next.
 
 pub mod applyset;
+mod away;
 mod member;
 mod options;
 mod store;

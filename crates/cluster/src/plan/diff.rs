@@ -11,7 +11,7 @@ use super::ownership::{Step, owner_of};
 use super::wanted::is_volatile;
 
 /// One field that differs. Values are masked already.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Change {
     /// `spec.template.spec.containers[api].image`.
@@ -29,14 +29,14 @@ pub struct Change {
 
 /// A value as it is shown, kept as JSON text: as a tree it takes twenty times as much, and a fleet's changes are kept to the end of
 /// a run.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Shown(Box<str>);
+#[derive(Clone, PartialEq, Eq)]
+pub struct Shown(pub(super) Box<str>);
 
 impl Shown {
     /// The value itself.
     pub fn value(&self) -> Value {
-        // It was written from one.
-        serde_json::from_str(&self.0).unwrap_or_default()
+        // It was written from one. What is nested more deeply than a parser goes is still the text that it is.
+        serde_json::from_str(&self.0).unwrap_or_else(|_| Value::from(&*self.0))
     }
 }
 

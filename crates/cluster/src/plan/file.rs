@@ -307,7 +307,7 @@ fn planned(object: &PlannedObject, salt: &str) -> ObjectPlan {
         object: object.wanted.object.clone(),
         action: word(&object.action).to_owned(),
         wanted: Some(digest(&without_noise(&object.wanted.value), salt)),
-        live: object.live.as_ref().map(|live| state(live, salt)),
+        live: object.live.as_deref().map(|live| state(live, salt)),
         changes: object.changes.iter().map(ReviewedChange::from).collect(),
     }
 }

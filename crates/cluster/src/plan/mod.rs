@@ -8,10 +8,11 @@ pub mod file;
 mod mask;
 mod migrate;
 mod ownership;
+mod packed;
 mod quantity;
-mod shared;
 mod wanted;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use manifest::{ObjectRef, Selector};
@@ -24,7 +25,7 @@ pub use mask::Mask;
 pub(crate) use migrate::patch as migration_patch;
 pub use ownership::FIELD_MANAGER;
 pub(crate) use ownership::{managed_fields, our_fields, owns_replicas, predecessors};
-pub use shared::{SharedChange, SharedChanges};
+pub use packed::PackedChanges;
 pub use wanted::{
     COMMIT, DEPENDENCY_SELECTOR, GIVE_UP, ID_LABEL, Marks, ORIGINAL_NAME, STRATEGY_LABEL, Wanted,
 };
@@ -70,8 +71,14 @@ pub enum Action {
     /// It cannot be done.
     Refuse {
         /// Why.
-        trouble: Trouble,
+        trouble: Box<Trouble>,
     },
+}
+
+impl Action {
+    pub(crate) fn refuse(trouble: Trouble) -> Self {
+        Self::Refuse { trouble: Box::new(trouble) }
+    }
 }
 
 /// One object of a plan.
@@ -80,7 +87,7 @@ pub struct PlannedObject {
     /// What is wanted.
     pub wanted: Wanted,
     /// What is there.
-    pub live: Option<Value>,
+    pub live: Option<Box<Value>>,
     /// What is done.
     pub action: Action,
     /// What differs, masked.
@@ -164,6 +171,7 @@ impl Plan {
     pub(crate) fn forget_contents(&mut self) {
         for object in &mut self.objects {
             (object.wanted.value, object.live, object.changes) = (Value::Null, None, Vec::new());
+            (object.needs, object.after, object.after_objects) = (BTreeSet::new(), None, BTreeSet::new());
         }
         if let Some(set) = &mut self.set {
             set.next = Inventory::default();
@@ -207,14 +215,14 @@ pub struct Deletion {
 }
 
 /// What differs in one object, for people and reports. Values are masked.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectChange {
     /// Which.
     #[serde(flatten)]
     pub object: ObjectRef,
     /// `create`, `configure`, `recreate`, `delete`; of a strategy also `select`, `scale`.
-    pub action: &'static str,
+    pub action: Cow<'static, str>,
     /// Why, where the manifest is not the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
@@ -245,7 +253,7 @@ pub fn decide(wanted: &Wanted, live: Option<&Value>, options: &PlanOptions) -> D
             "wait until it is gone, or see what holds it: `metadata.finalizers` of {}",
             wanted.object
         ));
-        return Decision::Settled(Action::Refuse { trouble });
+        return Decision::Settled(Action::refuse(trouble));
     }
     // A Job that has been made runs once; another content is another object.
     if wanted.resource.kind == "Job"
@@ -332,13 +340,13 @@ pub fn conclude(
                 {
                     Conclusion::AskWithForce
                 } else {
-                    settled(Action::Refuse { trouble: conflict_trouble(wanted, refusal) }, Vec::new())
+                    settled(Action::refuse(conflict_trouble(wanted, refusal)), Vec::new())
                 }
             }
             Some(refusal) if is_immutable(refusal) && options.recreate.contains(&wanted.resource.kind) => {
                 settled(Action::Recreate, changes(live, &wanted.value, mask))
             }
-            Some(_) | None => settled(Action::Refuse { trouble: refused(wanted, error, mask) }, Vec::new()),
+            Some(_) | None => settled(Action::refuse(refused(wanted, error, mask)), Vec::new()),
         },
     }
 }

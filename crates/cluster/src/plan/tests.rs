@@ -11,8 +11,8 @@ fn nothing_of_a_manifest_is_held_once_everything_is_written() {
     let resource = Resource::new("", "v1", "ConfigMap", "configmaps", true);
     let marks = Marks { raw: true, ..Marks::default() };
     let object = PlannedObject {
-        wanted: Wanted::new(&manifest, resource, "shop", &marks),
-        live: Some(manifest.value.clone()),
+        wanted: Wanted::new(&manifest, resource.into(), "shop", &marks),
+        live: Some(Box::new(manifest.value.clone())),
         action: Action::Configure,
         changes: changes(&Value::Null, &manifest.value, &Mask::new()),
         force: false,

@@ -6,6 +6,8 @@
 //! | `kit-deployer/original-name` | annotation | always |
 //! | `deployment.invision/uuid`, `kit-deployer/commit`, `kit-deployer/last-updated` | annotations | only with another change |
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -78,7 +80,7 @@ pub struct Wanted {
     /// Where its manifest is.
     pub place: Place,
     /// How it is addressed.
-    pub resource: Resource,
+    pub resource: Arc<Resource>,
     /// When it is written.
     pub phase: Phase,
     /// What is sent.
@@ -87,7 +89,7 @@ pub struct Wanted {
 
 impl Wanted {
     /// What `object` becomes on a cluster that serves its kind as `resource` and whose kubeconfig names `namespace`.
-    pub fn new(object: &Object, resource: Resource, namespace: &str, marks: &Marks) -> Self {
+    pub fn new(object: &Object, resource: Arc<Resource>, namespace: &str, marks: &Marks) -> Self {
         let mut value = object.value.clone();
         clean(&mut value, &resource);
         let metadata = &mut value["metadata"];
@@ -317,7 +319,7 @@ mod tests {
     fn wanted(text: &str, group: &str, marks: &Marks) -> Wanted {
         let object = manifest::load::parse_objects(text, "a.yaml").unwrap().remove(0);
         let resource = Resource::new(group, "v1", object.kind(), "x", true);
-        Wanted::new(&object, resource, "default", marks)
+        Wanted::new(&object, resource.into(), "default", marks)
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(crate) fn moves(
         return moves;
     }
     for (index, trouble) in &cast.refused {
-        planned[*index].action = Action::Refuse { trouble: trouble.clone() };
+        planned[*index].action = Action::refuse(trouble.clone());
     }
     if marks.strategy == ROLLING_UPDATE {
         release(planned, cast, scene, &mut moves);
@@ -62,7 +62,7 @@ fn keep(planned: &mut [PlannedObject], cast: &Cast, id: &str, force: bool) {
     for index in cast.mains.iter().filter(|index| !force && !cast.refused.contains_key(index)) {
         let object = &mut planned[*index];
         let Some(live) =
-            object.live.as_ref().filter(|live| live["metadata"].get("deletionTimestamp").is_none())
+            object.live.as_deref().filter(|live| live["metadata"].get("deletionTimestamp").is_none())
         else {
             continue;
         };
@@ -110,7 +110,7 @@ fn pin(planned: &mut [PlannedObject], scene: &Scene, id: &str, moves: &mut Moves
                 )
                 .hint("finish or undo the rollout that is going on: kubectl rollout status deployment")
                 .hint("or, if it is to lead to several Deployments: set the label `strategy: rolling-update` in their templates and in its selector, and deploy that with `--strategy rolling-update` first");
-                object.action = Action::Refuse { trouble };
+                object.action = Action::refuse(trouble);
             }
         }
     }
@@ -151,7 +151,7 @@ fn release(planned: &[PlannedObject], cast: &Cast, scene: &Scene, moves: &mut Mo
 /// A Service that leads to a Deployment of ours now, and whose manifest leads nowhere.
 fn lost(planned: &mut [PlannedObject], cast: &Cast, scene: &Scene) {
     let mut ours: Vec<Sibling> = scene.siblings.values().flatten().cloned().collect();
-    ours.extend(cast.mains.iter().filter_map(|main| planned[*main].live.as_ref()).map(Sibling::of));
+    ours.extend(cast.mains.iter().filter_map(|main| planned[*main].live.as_deref()).map(Sibling::of));
     let templates: Vec<(Option<String>, Map<String, Value>)> = planned
         .iter()
         .filter_map(|object| {
@@ -179,7 +179,7 @@ fn lost(planned: &mut [PlannedObject], cast: &Cast, scene: &Scene) {
                 "compare `spec.selector` in {} with the labels of the pod templates",
                 object.wanted.place
             ));
-            object.action = Action::Refuse { trouble };
+            object.action = Action::refuse(trouble);
         }
     }
 }
@@ -212,7 +212,7 @@ impl Around<'_> {
 
     /// The Deployment that traffic goes to now, if it is another one.
     fn incumbent(&self) -> Option<&Sibling> {
-        let live = self.planned[self.main].live.as_ref().map(Sibling::of);
+        let live = self.planned[self.main].live.as_deref().map(Sibling::of);
         if live.is_some_and(|live| self.is_led_to(&live.labels)) {
             return None;
         }
@@ -233,7 +233,7 @@ impl Around<'_> {
         let serving = self.incumbent().map(|incumbent| incumbent.replicas);
         let asked = wanted.value["spec"]["replicas"].as_i64();
         let scaled = is_scaled(|index| &self.planned[index].wanted, self.cast, self.main);
-        let live = object.live.as_ref().map(Sibling::of);
+        let live = object.live.as_deref().map(Sibling::of);
         let (from, to) = match &live {
             Some(_) if !self.fast && !scaled => return None,
             Some(live) => {
@@ -252,7 +252,7 @@ impl Around<'_> {
         let grows = from.unwrap_or(1) < to && !matches!(object.action, Action::Refuse { .. });
         grows.then(|| Step {
             object: wanted.object.clone(),
-            resource: wanted.resource.clone(),
+            resource: (*wanted.resource).clone(),
             uid: live.map(|live| live.uid),
             what: What::Scale { from, to, full: None },
             because: match self.incumbent() {
@@ -265,7 +265,7 @@ impl Around<'_> {
     /// What becomes of the others when traffic has left them.
     fn leftovers(&self, reserves: &Reserves, moves: &mut Moves) {
         let main = &self.planned[self.main];
-        let created = main.live.as_ref().map(|live| Sibling::of(live).created);
+        let created = main.live.as_deref().map(|live| Sibling::of(live).created);
         let is_newer = |sibling: &Sibling| created.as_ref().is_some_and(|created| sibling.created > *created);
         let previous = self.previous();
         let mut older: Vec<&Sibling> = Vec::new();
@@ -332,7 +332,7 @@ impl Around<'_> {
             Some(incumbent) => incumbent.id.clone(),
             None => self
                 .services()
-                .filter_map(|service| service.live.as_ref())
+                .filter_map(|service| service.live.as_deref())
                 .find_map(|live| manifest::object::annotation(live, PREVIOUS_ID).map(str::to_owned)),
         }
     }
@@ -378,7 +378,7 @@ impl Around<'_> {
 
 /// The selector of a Service as it is on the cluster.
 fn live_selector(service: &PlannedObject) -> Option<&Map<String, Value>> {
-    service.live.as_ref().and_then(service_selector)
+    service.live.as_deref().and_then(service_selector)
 }
 
 /// A step on an earlier Deployment.
@@ -396,7 +396,7 @@ fn select(object: &PlannedObject, from: Map<String, Value>, to: Map<String, Valu
     Step {
         object: object.wanted.object.clone(),
         resource: services(),
-        uid: object.live.as_ref().and_then(|live| text(live, "/metadata/uid")).map(str::to_owned),
+        uid: object.live.as_deref().and_then(|live| text(live, "/metadata/uid")).map(str::to_owned),
         what: What::Select { from, to },
         because: because.to_owned(),
     }

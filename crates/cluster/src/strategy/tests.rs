@@ -27,7 +27,7 @@ fn wanted(texts: &[&str], marks: &Marks) -> Vec<Wanted> {
         .map(|object| {
             let (group, version) = object.api_version().split_once('/').unwrap_or(("", object.api_version()));
             let resource = Resource::new(group, version, object.kind(), "x", true);
-            Wanted::new(object, resource, "shop", marks)
+            Wanted::new(object, resource.into(), "shop", marks)
         })
         .collect()
 }
@@ -137,7 +137,7 @@ impl Case {
                         (Some(_), false) => Action::Configure,
                     },
                     wanted,
-                    live,
+                    live: live.map(Box::new),
                     changes: Vec::new(),
                     force: false,
                     member: false,

@@ -27,7 +27,7 @@ pub(super) async fn fetch(
         let Some((pod, previous)) = diagnosis.ask_log.clone() else { return };
         let container = diagnosis.container.clone();
         let one = tail(client, namespace, &pod, container.as_deref(), previous, lines);
-        diagnosis.log = tokio::time::timeout(limit, one).await.unwrap_or_default();
+        diagnosis.log = tokio::time::timeout(limit, one).await.unwrap_or_default().map(Box::new);
     });
     join_all(all).await;
 }
