@@ -105,8 +105,22 @@ fn poll_stream(stream: &mut Stream, cx: &mut Context<'_>) -> Poll<Option<Result<
         if stream.break_off {
             return Poll::Ready(Some(Err(Closed)));
         }
-        let last = stream.last.as_ref().map(|f| f(stream.cluster.lock().store.rv));
-        return Poll::Ready(last.map(|l| Ok(Frame::data(l))));
+        // A bookmark says that everything before its version has been told: what was written while the lock was waited for, too.
+        let rv = {
+            let mut state = stream.cluster.lock();
+            if let Some(id) = stream.watch.take() {
+                state.store.unwatch(id);
+            }
+            state.store.rv
+        };
+        let mut end = Vec::new();
+        while let Ok(line) = stream.lines.try_recv() {
+            end.extend_from_slice(&line);
+        }
+        if let Some(bookmark) = &stream.last {
+            end.extend_from_slice(&bookmark(rv));
+        }
+        return Poll::Ready((!end.is_empty()).then(|| Ok(Frame::data(end.into()))));
     }
     Poll::Pending
 }

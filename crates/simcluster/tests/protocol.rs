@@ -212,6 +212,44 @@ async fn a_watch_tells_what_happened_since_and_410_when_it_is_forgotten() {
     assert!(matches!(gone, WatchEvent::Error(e) if e.code == 410));
 }
 
+/// Who goes on from a bookmark that is ahead of its events never hears of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_last_bookmark_of_a_watch_is_about_was_told_before_it() {
+    use futures::future::{Either, join_all, select};
+    use futures::{StreamExt as _, TryStreamExt as _};
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::api::{Api, WatchEvent, WatchParams};
+    let one = start().await;
+    let from = field(&one.get("/api/v1/namespaces/ns/configmaps").await.body, "/metadata/resourceVersion");
+    let api: Api<ConfigMap> = Api::namespaced(one.client.clone(), "ns");
+    let number = |version: Option<String>| version.unwrap().parse::<u64>().unwrap();
+    let writing = join_all((0..8).map(|writer| {
+        let one = &one;
+        async move {
+            for n in 0_u32.. {
+                one.apply("kit", &config_map(&format!("c{writer}"), &n.to_string())).await;
+            }
+        }
+    }));
+    let watching = join_all((0..24).map(|_| async {
+        let second = WatchParams::default().timeout(1);
+        let events: Vec<_> = api.watch(&second, &from).await.unwrap().try_collect().await.unwrap();
+        let told = events.iter().rev().find_map(|event| match event {
+            WatchEvent::Added(map) | WatchEvent::Modified(map) => map.metadata.resource_version.clone(),
+            WatchEvent::Deleted(_) | WatchEvent::Bookmark(_) | WatchEvent::Error(_) => None,
+        });
+        let Some(WatchEvent::Bookmark(bookmark)) = events.last() else { panic!("{events:?}") };
+        let marked = number(Some(bookmark.metadata.resource_version.clone()));
+        // The first that was not told is later than the bookmark.
+        let rest = api.watch(&WatchParams::default(), &told.unwrap()).await.unwrap();
+        let next = rest.boxed().next().await.unwrap().unwrap();
+        let (WatchEvent::Added(next) | WatchEvent::Modified(next)) = next else { panic!("{next:?}") };
+        let next = number(next.metadata.resource_version);
+        assert!(next > marked, "{next} was not told before the bookmark of {marked}");
+    }));
+    let (Either::Left(_) | Either::Right(_)) = select(Box::pin(watching), Box::pin(writing)).await;
+}
+
 #[tokio::test]
 async fn an_update_of_an_old_version_is_a_conflict() {
     let one = start().await;
