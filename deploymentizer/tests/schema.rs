@@ -198,6 +198,11 @@ fn what_is_of_a_container_says_nothing_of_a_resource_that_names_its_containers()
     let named = resource("{file: web.j2, primary: 0, containers: {web: {primary: true}}}");
     assert!(schema.is_valid(&named), "{named} {:?}", schema.validate(&named));
     assert!(!schema.is_valid(&resource("{file: web.j2, primary: 0}")));
+    // A branch is of an image file.
+    assert!(schema.is_valid(&resource("{file: web.yaml, branch: []}")));
+    assert!(!schema.is_valid(&resource("{file: web.j2, image_tag: web, branch: []}")));
+    assert!(!schema.is_valid(&resource("{file: web.j2, containers: {web: {image_tag: web}}, branch: []}")));
+    assert!(!schema.is_valid(&resource("{file: web.j2, containers: {web: {image_tag: web, branch: []}}}")));
     assert!(!schema.is_valid(&resource("{file: web.j2, containers: {web: {primary: 0}}}")));
 }
 
