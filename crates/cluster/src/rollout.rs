@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::applying::Applying;
 use crate::busy::Busy;
-use crate::connect::{ConnectOptions, Connection, Plugins, Target, Windows};
+use crate::connect::{ConnectOptions, Connection, Plugins, Target};
 use crate::events::{Events, Happening};
 use crate::finished_job;
 use crate::health::HealthOptions;
@@ -268,7 +268,7 @@ pub(crate) async fn carry_out(
     if !to_wait.is_empty() && applying.written.len() > options.cluster_concurrency {
         // Many objects were written at a time, and a connection keeps the buffers that it has grown for that, as long as the wait
         // lasts: 30 kB, with a thousand clusters 30 MB.
-        connection.hang_up(Windows::EVENTS);
+        connection.hang_up();
     }
     applying.wait_for(&to_wait, options.available_timeout).await;
     for (object, text) in sick {

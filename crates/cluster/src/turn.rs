@@ -130,8 +130,6 @@ impl Turn<'_> {
         let finished =
             rollout::carry_out(self.connection, &mut plan, self.options, self.run, report, early).await;
         let (Some(set), Some(before)) = (&plan.set, before) else { return };
-        // Thousands may have become ready in one moment; what follows takes room again.
-        self.run.busy.begin().await;
         let (before, mut inventory) = match (before.take_out(), inventory.take_out()) {
             (Ok(before), Ok(inventory)) => (before, inventory),
             (Err(problem), _) | (_, Err(problem)) => return self.warn_of_the_end(&problem),

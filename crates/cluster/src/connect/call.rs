@@ -16,7 +16,7 @@ use kube::client::Body;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::endpoint::{BoxError, Windows};
+use super::endpoint::BoxError;
 use super::explain::{Trouble, explain};
 use super::refusal::Refusal;
 use super::{ConnectError, Connection};
@@ -279,7 +279,7 @@ impl Connection {
             }),
             Err(_) => {
                 // Whatever the connection is waiting for, the next try gets a new one.
-                self.hang_up(Windows::LISTS);
+                self.hang_up();
                 unreachable(Trouble::silent(limit.as_secs_f64()))
             }
             Ok(Err(error)) => unreachable(explain(&*error)),

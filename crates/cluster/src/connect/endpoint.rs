@@ -65,27 +65,12 @@ pub(super) struct Wire {
     pub(super) traffic: Arc<Traffic>,
 }
 
-/// How much a server may send of a stream, and over a connection, before it is taken in.
-#[derive(Clone, Copy)]
-pub(crate) struct Windows {
-    stream: u32,
-    connection: u32,
-}
-
-impl Windows {
-    /// Lists come in megabytes; the windows that HTTP/2 begins with, of 64 kB, would cost a round trip each.
-    pub(crate) const LISTS: Self = Self { stream: 1 << 20, connection: 4 << 20 };
-    /// Events come by the hundred, when all pods of a cluster start, and what a connection has grown to hold them it keeps.
-    pub(crate) const EVENTS: Self = Self { stream: 1 << 16, connection: 1 << 17 };
-}
-
 /// The way to the server of `reach`; the first request connects.
 pub(super) fn sender(
     reach: &Reach,
     credentials: &Credentials,
     wire: Arc<Wire>,
     options: &ConnectOptions,
-    windows: Windows,
 ) -> Result<Sender, ConnectError> {
     let tls = tls(reach, credentials, &wire.base)?;
     let mut http = HttpConnector::new();
@@ -97,9 +82,9 @@ pub(super) fn sender(
         proxy::choose(&wire.base, reach.cluster.proxy_url.as_deref(), &options.proxy).map_err(|url| {
             ConnectError::Proxy { problem: format!("not the URL of an http, https or socks5 proxy: `{url}`") }
         })?;
-    let Some(proxy) = proxy else { return assemble(http, tls, reach, wire, windows) };
+    let Some(proxy) = proxy else { return assemble(http, tls, reach, wire) };
     match proxy.scheme_str() {
-        Some("socks5" | "socks5h") => assemble(SocksV5::new(proxy, http), tls, reach, wire, windows),
+        Some("socks5" | "socks5h") => assemble(SocksV5::new(proxy, http), tls, reach, wire),
         Some("https") => {
             let secure = hyper_rustls::HttpsConnectorBuilder::new()
                 .with_tls_config(
@@ -108,9 +93,9 @@ pub(super) fn sender(
                 .https_or_http()
                 .enable_http1()
                 .wrap_connector(http);
-            assemble(tunnel(proxy, secure), tls, reach, wire, windows)
+            assemble(tunnel(proxy, secure), tls, reach, wire)
         }
-        _ => assemble(tunnel(proxy, http), tls, reach, wire, windows),
+        _ => assemble(tunnel(proxy, http), tls, reach, wire),
     }
 }
 
@@ -199,7 +184,6 @@ fn assemble<H>(
     tls: rustls::ClientConfig,
     reach: &Reach,
     wire: Arc<Wire>,
-    windows: Windows,
 ) -> Result<Sender, ConnectError>
 where
     H: Service<Uri> + Clone + Send + Sync + 'static,
@@ -228,8 +212,9 @@ where
         // A connection whose other end has gone without a word is found by unanswered pings.
         .http2_keep_alive_interval(Duration::from_secs(15))
         .http2_keep_alive_timeout(Duration::from_secs(10))
-        .http2_initial_stream_window_size(windows.stream)
-        .http2_initial_connection_window_size(windows.connection)
+        // Lists come in megabytes; the default windows of 64 kB would cost a round trip each.
+        .http2_initial_stream_window_size(1 << 20)
+        .http2_initial_connection_window_size(4 << 20)
         .build(connector);
     let gzip = reach.cluster.disable_compression != Some(true);
     let service =

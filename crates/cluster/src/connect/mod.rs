@@ -31,7 +31,7 @@ pub use credentials::{CredentialsError, Plugins};
 #[cfg(test)]
 pub(crate) use endpoint::BoxError;
 pub use endpoint::Traffic;
-pub(crate) use endpoint::{Answer, Sender, Windows};
+pub(crate) use endpoint::{Answer, Sender};
 pub use explain::{Trouble, TroubleKind, explain};
 pub use kubeconfig::{Contexts, KubeconfigError, Target, read_kubeconfigs};
 pub use proxy::ProxyEnvironment;
@@ -163,7 +163,7 @@ impl Connection {
             headers: impersonation(target)?,
             traffic: Arc::default(),
         });
-        let sender = endpoint::sender(reach, &credentials, wire.clone(), options, Windows::LISTS)?;
+        let sender = endpoint::sender(reach, &credentials, wire.clone(), options)?;
         Ok(Self {
             target: target.clone(),
             options: options.clone(),
@@ -244,7 +244,7 @@ impl Connection {
         let reach = &self.target.reach;
         let credentials = self.plugins.credentials(reach, Some(since)).await?;
         *self.wire.authorization.write().unwrap_or_else(PoisonError::into_inner) = credentials.header.clone();
-        let sender = endpoint::sender(reach, &credentials, self.wire.clone(), &self.options, Windows::LISTS)?;
+        let sender = endpoint::sender(reach, &credentials, self.wire.clone(), &self.options)?;
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         self.sender.follow(&sender);
         *current = Current { credentials, since: Timestamp::now() };
@@ -252,10 +252,11 @@ impl Connection {
     }
 
     /// Leaves the connection, for example one that does not answer; the next request starts a new one.
-    pub(crate) fn hang_up(&self, windows: Windows) {
+    pub(crate) fn hang_up(&self) {
         let credentials = self.current.read().unwrap_or_else(PoisonError::into_inner).credentials.clone();
-        let (reach, wire) = (&self.target.reach, self.wire.clone());
-        if let Ok(sender) = endpoint::sender(reach, &credentials, wire, &self.options, windows) {
+        if let Ok(sender) =
+            endpoint::sender(&self.target.reach, &credentials, self.wire.clone(), &self.options)
+        {
             self.sender.follow(&sender);
         }
     }
