@@ -45,8 +45,7 @@ pub(crate) fn status(args: &StatusArgs, deploy: &DeployArgs, printer: &Printer) 
     runtime.shutdown_background();
 
     match printer.format() {
-        Format::Json => printer.result(&status.json()),
-        Format::Ndjson => printer.result(&status.json_line()),
+        Format::Json | Format::Ndjson => printer.json(&status),
         Format::Text => {
             printer.result(&status.table(printer.width()));
             let syncs = status.syncs(printer.width());

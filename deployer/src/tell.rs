@@ -22,8 +22,7 @@ pub(crate) fn deploy(args: &DeployArgs, printer: &Printer, outcomes: &[ClusterOu
 /// Prints a report; `changes` are what differs, for people.
 pub(crate) fn report(report: &Report, printer: &Printer, changes: &str) {
     match printer.format() {
-        Format::Json => printer.result(&report.json()),
-        Format::Ndjson => printer.result(&report.json_line()),
+        Format::Json | Format::Ndjson => printer.json(report),
         Format::Text => {
             let waves = cli::report::waves(report);
             if report.dry_run {

@@ -1,6 +1,6 @@
 //! One printer: results to stdout, narration to stderr.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
@@ -66,13 +66,19 @@ impl Printer {
     }
 
     /// A result as JSON: pretty for [`Format::Json`], one line for [`Format::Ndjson`].
+    ///
+    /// It is written as it is made: the report of a thousand clusters is not held as text beside its values.
     pub fn json(&self, value: &impl Serialize) {
-        let text = match self.format {
-            Format::Ndjson => serde_json::to_string(value),
-            Format::Json | Format::Text => serde_json::to_string_pretty(value),
+        let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+        let written = match self.format {
+            Format::Ndjson => serde_json::to_writer(&mut out, value),
+            Format::Json | Format::Text => serde_json::to_writer_pretty(&mut out, value),
         };
-        let text = text.expect("results are maps with text keys, which always serialise");
-        self.result(&format!("{text}\n"));
+        if let Err(error) = &written {
+            assert!(error.is_io(), "results are maps with text keys, which always serialise: {error}");
+        }
+        // A reader that closed the pipe is not an error here either.
+        let _ = out.write_all(b"\n").and_then(|()| out.flush());
     }
 
     /// Narration, to stderr; nothing with `--quiet`.

@@ -36,5 +36,4 @@ fn json_holds_to_its_schema() {
     value["clusters"][1]["resources"][0]["state"] = "fine".into();
     value["clusters"][1]["resources"][1].as_object_mut().unwrap().remove("images");
     assert_eq!(schema.iter_errors(&value).count(), 2);
-    assert_eq!(status.json_line().lines().count(), 1);
 }

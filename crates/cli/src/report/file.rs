@@ -1,6 +1,7 @@
 //! `--report FILE`: the format follows from the name, and the file is there whole or not at all.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -88,7 +89,7 @@ impl ReportFile {
     /// [`ReportError::Write`].
     pub fn write(&self, report: &Report) -> Result<(), ReportError> {
         let text = match self.format {
-            ReportFormat::Json => report.json(),
+            ReportFormat::Json => return self.write_with(|out| report.write_json(out)),
             ReportFormat::Junit => junit(report),
             ReportFormat::Markdown => markdown(report, SUMMARY_LIMIT),
             ReportFormat::Html => page(&super::html::deploy(report)),
@@ -101,6 +102,13 @@ impl ReportFile {
     /// # Errors
     /// [`ReportError::Write`].
     pub fn write_text(&self, text: &str) -> Result<(), ReportError> {
+        self.write_with(|out| out.write_all(text.as_bytes()))
+    }
+
+    fn write_with(
+        &self,
+        fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+    ) -> Result<(), ReportError> {
         let failed = |source| ReportError::Write { path: self.path.clone(), source };
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if let Some(folder) = folder {
@@ -108,7 +116,13 @@ impl ReportFile {
         }
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         let beside = self.path.with_file_name(format!(".{name}.{}", std::process::id()));
-        let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, &self.path));
+        let written = File::create(&beside)
+            .and_then(|file| {
+                let mut out = BufWriter::new(file);
+                fill(&mut out)?;
+                out.flush()
+            })
+            .and_then(|()| std::fs::rename(&beside, &self.path));
         if written.is_err() {
             // Nothing half-written stays behind; the first error is the one to tell.
             let _ = std::fs::remove_file(&beside);

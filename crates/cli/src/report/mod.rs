@@ -17,6 +17,8 @@ mod rollout;
 mod running;
 mod text;
 
+use std::io::{self, Write};
+
 use serde::{Deserialize, Serialize};
 
 pub(crate) use alike::{What, failures as alike};
@@ -434,6 +436,12 @@ impl Report {
         let mut text = serde_json::to_string_pretty(self).expect("maps with text keys always serialise");
         text.push('\n');
         text
+    }
+
+    /// Writes what [`Report::json`] returns.
+    pub(crate) fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, self)?;
+        out.write_all(b"\n")
     }
 
     /// Reads what [`Report::json`] wrote.

@@ -328,14 +328,6 @@ impl Status {
         text
     }
 
-    /// The status as one line of JSON.
-    #[must_use]
-    pub fn json_line(&self) -> String {
-        let mut text = serde_json::to_string(self).expect("maps with text keys always serialise");
-        text.push('\n');
-        text
-    }
-
     /// The status as a page.
     #[must_use]
     pub fn page(&self) -> Page {
