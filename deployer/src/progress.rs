@@ -2,6 +2,7 @@
 //! and a sign of life elsewhere.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cli::progress::{Board, Live};
@@ -80,8 +81,9 @@ pub(crate) async fn narrate(
     }
 }
 
-/// An object that is waited for: `apiVersion`, because two groups may have a kind of one name, and what it is called.
-type Waiting = (Box<str>, Box<str>);
+/// An object that is waited for: its `apiVersion`, because two groups may have a kind of one name, and on a second line what it is
+/// called.
+type Waiting = Box<str>;
 
 /// What has been heard, and where it is shown.
 struct View {
@@ -91,7 +93,7 @@ struct View {
     board: Board,
     live: Option<Live>,
     /// What is waited for, and what is said of it; kept only where it is shown.
-    pending: BTreeMap<ClusterName, BTreeMap<Waiting, Box<str>>>,
+    pending: BTreeMap<ClusterName, BTreeMap<Waiting, Arc<str>>>,
 }
 
 impl View {
@@ -195,11 +197,14 @@ impl View {
             }
             Happening::Rollout { object, stage, message, .. } => {
                 let pending = self.pending.entry(event.cluster.clone()).or_default();
-                let waiting: Waiting = (object.api_version.as_str().into(), object.to_string().into());
+                let waiting = format!("{}\n{object}", object.api_version);
                 match stage {
-                    Stage::Ready => pending.remove(&waiting),
+                    Stage::Ready => pending.remove(waiting.as_str()),
                     Stage::Progressing | Stage::Troubled | Stage::Failed => {
-                        pending.insert(waiting, first_line(message).into())
+                        // Mostly all wait for the same.
+                        let message = first_line(message);
+                        let said = pending.values().find(|said| ***said == *message).cloned();
+                        pending.insert(waiting.into(), said.unwrap_or_else(|| message.into()))
                     }
                 };
                 board.phase(cluster, "waiting", now);
@@ -207,7 +212,8 @@ impl View {
                     0 | 1 => String::new(),
                     n => format!(" (and {} more)", n - 1),
                 };
-                if let Some(((_, object), message)) = pending.iter().next() {
+                if let Some((waiting, message)) = pending.iter().next() {
+                    let object = waiting.lines().last().unwrap_or_default();
                     board.note(cluster, &format!("{object}: {message}{more}"));
                 }
             }

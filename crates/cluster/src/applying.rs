@@ -65,8 +65,7 @@ impl<'a> Applying<'a> {
     pub(crate) async fn apply_all(&mut self) {
         let edges: BTreeMap<usize, BTreeSet<usize>> = self
             .objects()
-            .filter(|(_, object)| object.after.is_some())
-            .map(|(index, object)| (index, object.after_objects.clone()))
+            .filter_map(|(index, object)| Some((index, object.after.as_ref()?.objects.clone())))
             .collect();
         // The plan has refused circles already.
         let levels = order::levels(self.plan.objects.len(), &edges).unwrap_or_default();
@@ -154,7 +153,7 @@ impl<'a> Applying<'a> {
         match &object.action {
             Action::Unchanged => return Some(ObjectResult::Unchanged),
             Action::Skip { because } => return skipped(because.clone()),
-            Action::Refuse { trouble } => return Some(ObjectResult::Failed { trouble: (**trouble).clone() }),
+            Action::Refuse { trouble } => return Some(ObjectResult::Failed { trouble: trouble.clone() }),
             Action::Create | Action::Configure | Action::Recreate => {}
         }
         if self.run.stop.is_set() {
@@ -221,10 +220,7 @@ impl<'a> Applying<'a> {
             indices.iter().copied().filter(|index| !self.waited.contains_key(index)).collect();
         let targets: Vec<Await<'_>> = pending
             .iter()
-            .map(|index| Await {
-                object: &self.plan.objects[*index],
-                written: self.written.get(index).cloned().unwrap_or_default(),
-            })
+            .map(|index| Await { object: &self.plan.objects[*index], written: self.written.get(index) })
             .collect();
         let deadline = (Instant::now() + at_most).min(self.connection.deadline());
         let ends = waiting::wait(self.connection, &targets, deadline, self.options, self.run).await;
@@ -280,15 +276,15 @@ impl<'a> Applying<'a> {
         let mut by_selector: BTreeMap<(String, Option<String>), Vec<usize>> = BTreeMap::new();
         for index in indices {
             let object = &self.plan.objects[*index];
-            let selector = object.after.as_ref().map(Selector::to_string).unwrap_or_default();
+            let selector = object.after.as_ref().map(|after| after.selector.to_string()).unwrap_or_default();
             by_selector.entry((selector, object.wanted.object.namespace.clone())).or_default().push(*index);
         }
         for ((selector, namespace), indices) in by_selector {
-            let in_plan = &self.plan.objects[indices[0]].after_objects;
-            let wait = match in_plan.is_empty() {
+            let in_plan = self.plan.objects[indices[0]].after.as_ref().map(|after| &after.objects);
+            let wait = match in_plan.filter(|objects| !objects.is_empty()) {
                 // Zero matches is not yet available: somebody else may bring them.
-                true => self.elsewhere(&selector, namespace.as_deref()).await,
-                false => self.available(in_plan, self.options.dependency_timeout).await,
+                None => self.elsewhere(&selector, namespace.as_deref()).await,
+                Some(objects) => self.available(objects, self.options.dependency_timeout).await,
             };
             match wait {
                 Ok(()) => self.write(&indices).await,

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::connect::{ConnectOptions, Connection, Plugins, Target};
 use crate::events::Events;
-use crate::health::{Belonging, Pod, ReplicaSet, Workload};
+use crate::health::{Belonging, Crowd, Pod, ReplicaSet, Workload};
 use crate::plan::Mask;
 use crate::status::assess;
 use crate::survey::{lasting, list};
@@ -123,11 +123,11 @@ async fn see(
             list(connection, "apps/v1", here, "replicasets", "", |set| sets.push(ReplicaSet::read(&set)))
                 .await?;
         }
-        for pod in &pods {
-            let owner =
-                workloads.iter().find(|(_, workload)| workload.owns(pod, &sets) == Belonging::Current);
-            if let Some((object, _)) = owner {
-                let seen = ((*object).clone(), pod.name.clone(), pod.restarts());
+        let crowd = Crowd::new(&sets, &pods, []);
+        for (object, workload) in workloads {
+            let of_it = crowd.pods_of(&workload).into_iter();
+            for (pod, _) in of_it.filter(|(_, belonging)| *belonging == Belonging::Current) {
+                let seen = (object.clone(), pod.name.clone(), pod.restarts());
                 look.restarts.insert(pod.uid.clone(), seen);
             }
         }

@@ -33,7 +33,24 @@ pub(crate) struct Lease {
     path: String,
     holder: String,
     duration: Duration,
-    object: Mutex<Value>,
+    object: Mutex<Stored>,
+}
+
+/// A lease as the server has it, without the fields' managers, which need not be sent back: as text, because it is looked at a few
+/// times in a minute and kept on a thousand clusters.
+struct Stored(String);
+
+impl Stored {
+    fn of(mut lease: Value) -> Self {
+        if let Some(metadata) = lease.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.shift_remove("managedFields");
+        }
+        Self(lease.to_string())
+    }
+
+    fn read(&self) -> Value {
+        serde_json::from_str(&self.0).unwrap_or_default()
+    }
 }
 
 /// Why there is no lease.
@@ -97,7 +114,7 @@ pub(crate) async fn acquire(
         path: path.clone(),
         holder: set.holder.clone(),
         duration: set.lease_duration,
-        object: Mutex::new(object),
+        object: Mutex::new(Stored::of(object)),
     };
     let mut pause = Duration::from_millis(100);
     let mut look = 0;
@@ -174,13 +191,13 @@ impl Lease {
         loop {
             tokio::time::sleep(self.duration / 3).await;
             let begun = Instant::now();
-            let mut object = self.object.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let mut object = self.object.lock().unwrap_or_else(PoisonError::into_inner).read();
             object["spec"]["renewTime"] = micro_time(server_time(connection));
             let mut call = unfenced(Call::new("renew the lease", Method::PUT, self.path.clone()));
             call.timeout = Some(self.duration / 3);
             match connection.call(&call.with_body("application/json", &object)).await {
                 Ok(reply) => {
-                    *self.object.lock().unwrap_or_else(PoisonError::into_inner) = reply.value;
+                    self.store(reply.value);
                     connection.fence(begun + self.duration);
                 }
                 Err(error) if error.is(409) || error.is(404) => {
@@ -188,7 +205,7 @@ impl Lease {
                     match found {
                         // Our first try got through, and its answer did not.
                         Ok(reply) if reply.value["spec"]["holderIdentity"] == self.holder.as_str() => {
-                            *self.object.lock().unwrap_or_else(PoisonError::into_inner) = reply.value;
+                            self.store(reply.value);
                             connection.fence(begun + self.duration);
                         }
                         Ok(_) | Err(CallError::Refused { .. }) => {
@@ -204,10 +221,14 @@ impl Lease {
         }
     }
 
+    fn store(&self, lease: Value) {
+        *self.object.lock().unwrap_or_else(PoisonError::into_inner) = Stored::of(lease);
+    }
+
     /// Gives it back. One that cannot be given back expires.
     pub(crate) async fn release(self, connection: &Connection) {
         connection.unfence();
-        let object = self.object.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let object = self.object.into_inner().unwrap_or_else(PoisonError::into_inner).read();
         let metadata = &object["metadata"];
         let options = json!({
             "apiVersion": "v1", "kind": "DeleteOptions",

@@ -79,12 +79,12 @@ pub enum ObjectResult {
     /// It is not as wanted.
     Failed {
         /// Why.
-        trouble: Trouble,
+        trouble: Box<Trouble>,
     },
     /// It is as wanted, but does not run.
     NotReady {
         /// Why.
-        trouble: Trouble,
+        trouble: Box<Trouble>,
         /// What is wrong with its pods, as far as that is known.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         diagnoses: Vec<crate::health::Diagnosis>,
@@ -92,6 +92,10 @@ pub enum ObjectResult {
 }
 
 impl ObjectResult {
+    pub(crate) fn failed(trouble: Trouble) -> Self {
+        Self::Failed { trouble: Box::new(trouble) }
+    }
+
     /// What is wrong with the object, if something is.
     pub fn trouble(&self) -> Option<&Trouble> {
         match self {

@@ -18,7 +18,7 @@ use crate::live::{self, Live};
 use crate::order;
 use crate::outcome::Trouble;
 use crate::plan::{
-    Action, Change, Conclusion, DEPENDENCY_SELECTOR, Decision, Deletion, Mask, ORIGINAL_NAME, Plan,
+    Action, After, Change, Conclusion, DEPENDENCY_SELECTOR, Decision, Deletion, Mask, ORIGINAL_NAME, Plan,
     PlannedObject, Unplanned, Wanted, changes, conclude, decide, give_up, predecessors, refused,
 };
 use crate::resource_set;
@@ -256,7 +256,10 @@ fn relate(wanted: Vec<Wanted>, live: &mut Live, own: &OwnKinds) -> Result<Vec<Pl
         }
         needs.remove(&at);
         let (after, action) = match selector {
-            Ok(after) => (after, Action::Create),
+            Ok(selector) => {
+                let objects = edges.get(&at).cloned().unwrap_or_default();
+                (selector.map(|selector| Box::new(After { selector, objects })), Action::Create)
+            }
             Err(error) => {
                 let trouble = Trouble::new(format!("`{DEPENDENCY_SELECTOR}` cannot be read"))
                     .because(error.to_string());
@@ -273,7 +276,6 @@ fn relate(wanted: Vec<Wanted>, live: &mut Live, own: &OwnKinds) -> Result<Vec<Pl
             force: false,
             needs,
             after,
-            after_objects: edges.get(&at).cloned().unwrap_or_default(),
             member: false,
         });
     }

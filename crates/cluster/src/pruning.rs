@@ -106,9 +106,8 @@ async fn one(
 ) -> ObjectResult {
     let object = &deletion.object;
     let namespace = object.namespace.as_deref();
-    let failed = |text: String| ObjectResult::Failed {
-        trouble: Trouble::new("it cannot be deleted").because(mask.text(&text)),
-    };
+    let failed =
+        |text: String| ObjectResult::failed(Trouble::new("it cannot be deleted").because(mask.text(&text)));
     match strangers(connection, deletion).await {
         Ok(None) => {}
         Ok(Some(stranger)) => {
@@ -144,13 +143,13 @@ async fn gone(connection: &Connection, deletion: &Deletion, until: Instant) -> O
             Ok((_, found)) => found,
             Err(error) => {
                 let trouble = Trouble::new("it is not known whether it has gone").because(error.to_string());
-                return ObjectResult::Failed { trouble };
+                return ObjectResult::failed(trouble);
             }
         };
         let still = found.first().filter(|found| found["metadata"]["uid"] == deletion.uid.as_str());
         let Some(still) = still else { return ObjectResult::Deleted };
         if Instant::now() + pause >= until {
-            return ObjectResult::Failed { trouble: held(deletion, still) };
+            return ObjectResult::failed(held(deletion, still));
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(2));

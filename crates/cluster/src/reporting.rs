@@ -115,11 +115,8 @@ impl<'a> Report<'a> {
         options: &RolloutOptions,
         run: &Run,
     ) {
-        results.extend(
-            plan.unplanned
-                .iter()
-                .map(|object| Some(ObjectResult::Failed { trouble: object.trouble.clone() })),
-        );
+        results
+            .extend(plan.unplanned.iter().map(|object| Some(ObjectResult::failed(object.trouble.clone()))));
         results.extend(deleted);
         let stopped = || ObjectResult::Skipped { because: "the run was stopped".into() };
         let mut results: Vec<_> =
@@ -180,13 +177,13 @@ impl Plan {
             Action::Recreate => ObjectResult::Recreated,
             Action::Unchanged => ObjectResult::Unchanged,
             Action::Skip { because } => ObjectResult::Skipped { because: because.clone() },
-            Action::Refuse { trouble } => ObjectResult::Failed { trouble: (**trouble).clone() },
+            Action::Refuse { trouble } => ObjectResult::Failed { trouble: trouble.clone() },
         };
         let planned = self.objects.iter().map(|object| (&object.wanted.object, result(object)));
         let unplanned = self
             .unplanned
             .iter()
-            .map(|object| (&object.object, ObjectResult::Failed { trouble: object.trouble.clone() }));
+            .map(|object| (&object.object, ObjectResult::failed(object.trouble.clone())));
         let deleted = self.deletions.iter().map(|deletion| (&deletion.object, ObjectResult::Deleted));
         let steps = self.moves.steps().map(|step| (&step.object, step.expected()));
         planned.chain(unplanned).chain(deleted).chain(steps).collect()

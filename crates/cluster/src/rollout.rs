@@ -280,7 +280,7 @@ pub(crate) async fn carry_out(
             (end, applying.results.get_mut(index))
             && !matches!(result, ObjectResult::Failed { .. } | ObjectResult::Skipped { .. })
         {
-            *result = ObjectResult::NotReady { trouble, diagnoses };
+            *result = ObjectResult::NotReady { trouble: Box::new(trouble), diagnoses };
         }
     }
     Box::pin(applying.delete_all()).await;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::connect::{Call, CallError, ConnectOptions, Connection, Plugins, Target};
 use crate::discovery::escaped;
 use crate::events::Events;
-use crate::health::{Belonging, Diagnosis, Event, Pod, ReplicaSet, Workload, diagnose};
+use crate::health::{Belonging, Crowd, Diagnosis, Event, Pod, ReplicaSet, Workload};
 use crate::plan::{COMMIT, FIELD_MANAGER, ORIGINAL_NAME, managed_fields};
 use crate::status::{Object, Readiness, assess};
 
@@ -98,12 +98,13 @@ pub async fn survey(connection: &Connection, selector: &str) -> Result<Vec<Runni
         by_namespace.entry(running.object.namespace.clone().unwrap_or_default()).or_default().push(index);
     }
     for (namespace, members) in by_namespace {
-        let Ok(crowd) = crowd(connection, &namespace).await else { continue };
+        let Ok(seen) = look(connection, &namespace).await else { continue };
+        let crowd = Crowd::new(&seen.sets, &seen.pods, &seen.events);
         for index in members {
             let (workload, running) = &mut found[index];
             running.pods = groups(workload, &crowd);
             if !running.readiness.is_current() {
-                running.diagnoses = diagnose(workload, &crowd.sets, &crowd.pods, &crowd.events);
+                running.diagnoses = crowd.diagnose(workload);
             }
         }
     }
@@ -140,21 +141,21 @@ pub async fn commits(
 }
 
 /// Pods of a namespace and what tells about them.
-struct Crowd {
+struct Seen {
     pods: Vec<Pod>,
     sets: Vec<ReplicaSet>,
     events: Vec<Event>,
 }
 
-async fn crowd(connection: &Connection, namespace: &str) -> Result<Crowd, CallError> {
-    let mut crowd = Crowd { pods: Vec::new(), sets: Vec::new(), events: Vec::new() };
+async fn look(connection: &Connection, namespace: &str) -> Result<Seen, CallError> {
+    let mut seen = Seen { pods: Vec::new(), sets: Vec::new(), events: Vec::new() };
     let here = Some(namespace);
-    list(connection, "v1", here, "pods", "", |pod| crowd.pods.push(Pod::read(&pod))).await?;
-    list(connection, "apps/v1", here, "replicasets", "", |set| crowd.sets.push(ReplicaSet::read(&set)))
+    list(connection, "v1", here, "pods", "", |pod| seen.pods.push(Pod::read(&pod))).await?;
+    list(connection, "apps/v1", here, "replicasets", "", |set| seen.sets.push(ReplicaSet::read(&set)))
         .await?;
     // Without the right to read Events there is still the state of the pods.
-    let _ = list(connection, "v1", here, "events", "", |event| crowd.events.push(Event::read(&event))).await;
-    Ok(crowd)
+    let _ = list(connection, "v1", here, "events", "", |event| seen.events.push(Event::read(&event))).await;
+    Ok(seen)
 }
 
 /// Reads a collection page by page.
@@ -221,14 +222,10 @@ fn running(object: &Value) -> Running {
     }
 }
 
-fn groups(workload: &Workload, crowd: &Crowd) -> Vec<PodGroup> {
+fn groups(workload: &Workload, crowd: &Crowd<'_>) -> Vec<PodGroup> {
     let mut groups: BTreeMap<(bool, String), PodGroup> = BTreeMap::new();
-    for pod in &crowd.pods {
-        let old = match workload.owns(pod, &crowd.sets) {
-            Belonging::Foreign => continue,
-            Belonging::Old => true,
-            Belonging::Current => false,
-        };
+    for (pod, belonging) in crowd.pods_of(workload) {
+        let old = belonging == Belonging::Old;
         let state = pod.state();
         let group =
             groups.entry((old, state.clone())).or_insert(PodGroup { state, count: 0, restarts: 0, old });

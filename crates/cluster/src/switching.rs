@@ -53,7 +53,7 @@ impl Applying<'_> {
             let result = match &self.plan.objects[index].action {
                 Action::Unchanged => ObjectResult::Unchanged,
                 Action::Skip { because } => ObjectResult::Skipped { because: because.clone() },
-                Action::Refuse { trouble } => ObjectResult::Failed { trouble: (**trouble).clone() },
+                Action::Refuse { trouble } => ObjectResult::Failed { trouble: trouble.clone() },
                 Action::Create | Action::Configure | Action::Recreate => {
                     ObjectResult::Skipped { because: because.clone() }
                 }
@@ -84,7 +84,7 @@ impl Applying<'_> {
         if let Err((index, trouble)) = self.all_or_none().await {
             let name = &self.plan.objects[index].wanted.object;
             let because = format!("it needs {name} to move with it, which failed");
-            self.settle(index, ObjectResult::Failed { trouble });
+            self.settle(index, ObjectResult::failed(trouble));
             self.stay(&because);
             return;
         }
@@ -222,7 +222,7 @@ impl Applying<'_> {
             match self.results[*index].take() {
                 Some(ObjectResult::Failed { trouble }) => {
                     self.move_back(&moved).await;
-                    return Err((*index, trouble));
+                    return Err((*index, *trouble));
                 }
                 Some(ObjectResult::Skipped { because }) => {
                     self.move_back(&moved).await;
@@ -308,7 +308,7 @@ impl Applying<'_> {
                     let trouble = Trouble::new("it has moved alone, and could not be moved back")
                         .because(self.run.mask.said(&error))
                         .hint("run the deploy again: it goes on from here");
-                    Some(ObjectResult::Failed { trouble })
+                    Some(ObjectResult::failed(trouble))
                 }
             };
         }
@@ -383,9 +383,8 @@ impl Applying<'_> {
             (Err(error), _) => {
                 let said = self.run.mask.said(&error);
                 let trouble = Trouble::new(format!("we could not {} it ({})", step.word(), step.because));
-                ObjectResult::Failed {
-                    trouble: trouble.because(said).hint("run the deploy again: it goes on from here"),
-                }
+                let hint = "run the deploy again: it goes on from here";
+                ObjectResult::failed(trouble.because(said).hint(hint))
             }
         };
         emit(self.connection, &step.object, &result);

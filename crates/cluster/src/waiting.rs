@@ -1,9 +1,6 @@
 //! The bridge between a plan and [`crate::wait`]: which objects to wait for, and what a wait's end means for a deploy.
 
-use std::collections::BTreeMap;
-
 use kube::core::{ApiResource, GroupVersionKind};
-use manifest::ObjectRef;
 use tokio::time::Instant;
 
 use crate::connect::Connection;
@@ -18,7 +15,8 @@ use crate::writing::Written;
 /// An object that is waited for.
 pub(crate) struct Await<'a> {
     pub(crate) object: &'a PlannedObject,
-    pub(crate) written: Written,
+    /// None where it was not written.
+    pub(crate) written: Option<&'a Written>,
 }
 
 /// Why an object does not run.
@@ -40,35 +38,15 @@ pub(crate) async fn wait(
         return Vec::new();
     }
     run.busy.rest();
-    let wait_targets = targets.iter().map(|target| wait_target(target)).collect();
+    let wait_targets = targets.iter().map(wait_target).collect();
     let wait_options = WaitOptions {
         health: options.health.clone(),
         log_lines: options.log_lines,
         ..WaitOptions::until(deadline)
     };
-    let mut last: Last<'_> =
-        targets.iter().map(|target| (&target.object.wanted.object, Box::default())).collect();
-    let ends = {
-        let on_event = |event: WaitEvent| tell(connection, &run.mask, event, &mut last);
-        tokio::select! {
-            ends = wait::until_ready(connection, wait_targets, wait_options, on_event) => Some(ends),
-            () = run.stop.set() => None,
-        }
-    };
-    match ends {
-        Some(ends) => ends.into_iter().map(|outcome| not_ready(outcome.end, &run.mask)).collect(),
-        None => targets
-            .iter()
-            .map(|target| {
-                let mut trouble = Trouble::new("the run was stopped while it was waited for");
-                let seen = last.get(&target.object.wanted.object);
-                if let Some(seen) = seen.filter(|seen| !seen.is_empty()) {
-                    trouble = trouble.because(&**seen);
-                }
-                Some(NotReady { trouble, diagnoses: Vec::new() })
-            })
-            .collect(),
-    }
+    let on_event = |event: WaitEvent| tell(connection, &run.mask, event);
+    let ends = wait::until_ready(connection, wait_targets, wait_options, run.stop.set(), on_event).await;
+    ends.into_iter().map(|outcome| not_ready(outcome.end, &run.mask)).collect()
 }
 
 fn wait_target<'a>(target: &Await<'a>) -> WaitTarget<'a> {
@@ -78,15 +56,12 @@ fn wait_target<'a>(target: &Await<'a>) -> WaitTarget<'a> {
     WaitTarget {
         object: &wanted.object,
         resource: ApiResource::from_gvk_with_plural(&kind, &resource.plural),
-        generation: target.written.generation,
-        written: target.written.resource_version.clone(),
+        generation: target.written.and_then(|written| written.generation),
+        written: target.written.and_then(|written| written.resource_version.clone()),
     }
 }
 
-/// The last that was said of each target.
-type Last<'a> = BTreeMap<&'a ObjectRef, Box<str>>;
-
-fn tell(connection: &Connection, mask: &Mask, event: WaitEvent, last: &mut Last<'_>) {
+fn tell(connection: &Connection, mask: &Mask, event: WaitEvent) {
     let mut brief = None;
     let (object, stage, message) = match event {
         WaitEvent::Progress { object, message } | WaitEvent::Lost { object, message } => {
@@ -106,20 +81,23 @@ fn tell(connection: &Connection, mask: &Mask, event: WaitEvent, last: &mut Last<
         }
     };
     let message = mask.text(&message);
-    if let Some(said) = last.get_mut(&object) {
-        *said = message.as_str().into();
-    }
     connection.events().emit(Happening::Rollout { object, stage, message, brief });
 }
 
 fn not_ready(end: WaitEnd, mask: &Mask) -> Option<NotReady> {
-    let (message, diagnoses) = match end {
+    let (trouble, diagnoses) = match end {
         WaitEnd::Ready { .. } | WaitEnd::Unjudged { .. } => return None,
-        WaitEnd::Failed { message, diagnoses, .. } => (message, diagnoses),
-        WaitEnd::Late { message, diagnoses } => (format!("not ready in time: {message}"), diagnoses),
+        WaitEnd::Failed { message, diagnoses, .. } => (Trouble::new(mask.text(&message)), diagnoses),
+        WaitEnd::Stopped { message, diagnoses } => {
+            let trouble = Trouble::new("the run was stopped while it was waited for");
+            (trouble.because(mask.text(&message)), diagnoses)
+        }
+        WaitEnd::Late { message, diagnoses } => {
+            (Trouble::new(mask.text(&format!("not ready in time: {message}"))), diagnoses)
+        }
     };
     let diagnoses = diagnoses.into_iter().map(|diagnosis| hidden(diagnosis, mask)).collect();
-    Some(NotReady { trouble: Trouble::new(mask.text(&message)), diagnoses })
+    Some(NotReady { trouble, diagnoses })
 }
 
 /// A diagnosis without secrets: what an application logs, and what a kubelet quotes, may hold some.

@@ -14,7 +14,7 @@ use crate::plan::{Action, PlannedObject, conflict_yields, refused};
 use crate::rollout::{RolloutOptions, Run};
 
 /// What was stored: enough to wait for it.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Written {
     pub(crate) generation: Option<i64>,
     pub(crate) resource_version: Option<String>,
@@ -68,7 +68,7 @@ pub(crate) async fn write_one(
             }
             Finished { index, result, written: Some(written(&reply)) }
         }
-        Err(error) => unwritten(ObjectResult::Failed { trouble: refused(wanted, &error, &run.mask) }),
+        Err(error) => unwritten(ObjectResult::failed(refused(wanted, &error, &run.mask))),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use cluster::health::{
-    Diagnosis, Event, HealthOptions, Judge, Pod, Problem, ReplicaSet, Verdict, Workload, diagnose,
+    Crowd, Diagnosis, Event, HealthOptions, Judge, Pod, Problem, ReplicaSet, Verdict, Workload,
 };
 use serde_json::{Value, json};
 
@@ -76,7 +76,7 @@ fn told(diagnoses: &[Diagnosis]) -> Vec<String> {
 #[test]
 fn ten_pods_with_the_same_crash_are_told_once() {
     let pods: Vec<Pod> = (0..10).map(|n| pod(&format!("web-{n}"), "new", crashing(n))).collect();
-    let all = diagnose(&deployment(), &sets(), &pods, &[]);
+    let all = Crowd::new(&sets(), &pods, &[]).diagnose(&deployment());
     assert_eq!(
         told(&all),
         ["10 pods (web-0, web-1, web-2, web-3, web-4, …), container `app`: keeps crashing \
@@ -94,7 +94,7 @@ fn pods_of_an_older_revision_and_of_others_do_not_count() {
         pod("web-2", "foreign", crashing(4)),
         pod("web-3", "nobody", crashing(4)),
     ];
-    assert_eq!(diagnose(&deployment(), &sets(), &pods, &[]), []);
+    assert_eq!(Crowd::new(&sets(), &pods, &[]).diagnose(&deployment()), []);
 }
 
 #[test]
@@ -107,8 +107,8 @@ fn pods_of_the_spec_before_do_not_count_while_the_controller_has_not_seen_the_ne
         }))
     };
     let pods = [pod("web-1", "new", crashing(4))];
-    assert_eq!(diagnose(&with(3, 2), &sets(), &pods, &[]), []);
-    assert_eq!(diagnose(&with(3, 3), &sets(), &pods, &[]).len(), 1);
+    assert_eq!(Crowd::new(&sets(), &pods, &[]).diagnose(&with(3, 2)), []);
+    assert_eq!(Crowd::new(&sets(), &pods, &[]).diagnose(&with(3, 3)).len(), 1);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_pull_error_has_the_registrys_words_and_its_events() {
         event("uid-web-2", "Failed", words),
         event("uid-web-9", "Failed", "x"),
     ];
-    let all = diagnose(&deployment(), &sets(), &pods, &events);
+    let all = Crowd::new(&sets(), &pods, &events).diagnose(&deployment());
     assert_eq!(
         told(&all),
         ["2 pods (web-1, web-2), container `app`: the image cannot be pulled (ImagePullBackOff): \
@@ -152,7 +152,7 @@ fn an_event_is_told_once_under_its_container_and_only_where_it_says_more() {
         at("side", "Unhealthy", "Startup probe failed: no such file"),
         event("uid-web-1", "NodeNotReady", "Node is not ready"),
     ];
-    let all = diagnose(&deployment(), &sets(), &[pod("web-1", "new", status)], &events);
+    let all = Crowd::new(&sets(), &[pod("web-1", "new", status)], &events).diagnose(&deployment());
     let told: Vec<Vec<&str>> =
         all.iter().map(|d| d.events.iter().map(|event| event.message.as_str()).collect()).collect();
     assert_eq!(
@@ -166,8 +166,8 @@ fn an_event_is_told_once_under_its_container_and_only_where_it_says_more() {
         (pending("ImagePullBackOff", "Back-off pulling image \"x\""), "Error: ErrImagePull"),
         (pending("CreateContainerConfigError", "secret \"db\" not found"), "Error: secret \"db\" not found"),
     ] {
-        let all =
-            diagnose(&deployment(), &sets(), &[pod("web-1", "new", state)], &[at("app", "Failed", said)]);
+        let all = Crowd::new(&sets(), &[pod("web-1", "new", state)], &[at("app", "Failed", said)])
+            .diagnose(&deployment());
         assert_eq!(all[0].events, [], "{said}");
     }
 }
@@ -213,7 +213,8 @@ fn each_cause_has_its_problem() {
         (evicted, vec![], Problem::PodFailed),
     ];
     for (status, events, problem) in rows {
-        let all = diagnose(&deployment(), &sets(), &[pod("web-1", "new", status.clone())], &events);
+        let all =
+            Crowd::new(&sets(), &[pod("web-1", "new", status.clone())], &events).diagnose(&deployment());
         assert_eq!(all.iter().map(|d| d.problem).collect::<Vec<_>>(), [problem], "{status}");
     }
 }
@@ -221,7 +222,8 @@ fn each_cause_has_its_problem() {
 #[test]
 fn pods_that_start_are_not_a_problem() {
     for reason in ["", "ContainerCreating", "PodInitializing"] {
-        let all = diagnose(&deployment(), &sets(), &[pod("web-1", "new", pending(reason, ""))], &[]);
+        let all =
+            Crowd::new(&sets(), &[pod("web-1", "new", pending(reason, ""))], &[]).diagnose(&deployment());
         assert_eq!(all, [], "{reason}");
     }
 }
@@ -233,12 +235,8 @@ fn a_quota_is_found_on_the_controller() {
         "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
         "message": "pods \"web-5f-x7k2p\" is forbidden: exceeded quota: q"}]}}));
     workload.replica_failure = refused.replica_failure;
-    let all = diagnose(
-        &workload,
-        &sets(),
-        &[],
-        &[event("new", "FailedCreate", "Error creating"), event("old", "FailedCreate", "o")],
-    );
+    let said = [event("new", "FailedCreate", "Error creating"), event("old", "FailedCreate", "o")];
+    let all = Crowd::new(&sets(), &[], &said).diagnose(&workload);
     assert_eq!(
         told(&all),
         ["its pods cannot be created (FailedCreate): pods \"<pod>\" is forbidden: exceeded quota: q"]
@@ -255,12 +253,51 @@ fn the_current_pods_of_a_daemon_set_are_those_of_its_template_generation() {
         value["metadata"]["labels"] = json!({"pod-template-generation": generation});
         Pod::read(&value)
     };
-    let all = diagnose(&workload, &[], &[with_generation("a", "3"), with_generation("b", "4")], &[]);
+    let all =
+        Crowd::new(&[], &[with_generation("a", "3"), with_generation("b", "4")], &[]).diagnose(&workload);
     assert_eq!(all.iter().flat_map(|d| d.pods.clone()).collect::<Vec<_>>(), ["b"]);
 }
 
+#[test]
+fn pods_belong_by_owner_and_revision() {
+    let labelled = |name: &str, owner: &str, hash: &str| {
+        let mut value = pod_value(name, owner, json!({"phase": "Pending"}));
+        value["metadata"]["labels"] = json!({"controller-revision-hash": hash});
+        Pod::read(&value)
+    };
+    let pods = [
+        labelled("a", "db", "old"),
+        labelled("b", "db", "new"),
+        labelled("c", "migrate", ""),
+        labelled("d", "", ""),
+        pod("web-1", "old", json!({})),
+        pod("web-2", "new", json!({})),
+        pod("web-3", "foreign", json!({})),
+    ];
+    let sets = sets();
+    let crowd = Crowd::new(&sets, &pods, &[]);
+    let of = |workload: Value| -> Vec<String> {
+        let of = crowd.pods_of(&Workload::read(&workload));
+        of.iter().map(|(pod, belonging)| format!("{} {belonging:?}", pod.name)).collect()
+    };
+    let set = json!({"kind": "StatefulSet", "metadata": {"uid": "db", "generation": 2},
+        "status": {"observedGeneration": 2, "updateRevision": "new"}});
+    assert_eq!(of(set), ["a Old", "b Current"]);
+    assert_eq!(
+        of(json!({"kind": "StatefulSet", "metadata": {"uid": "db"}})),
+        ["a Old", "b Old"],
+        "not known yet"
+    );
+    assert_eq!(of(json!({"kind": "Job", "metadata": {"uid": "migrate"}})), ["c Current"]);
+    assert_eq!(of(json!({"kind": "Pod", "metadata": {"uid": "uid-d"}})), ["d Current"]);
+    assert_eq!(of(json!({"kind": "Service", "metadata": {"uid": "db"}})), [""; 0]);
+    let deployment = json!({"kind": "Deployment", "metadata": {"uid": "d1",
+        "annotations": {"deployment.kubernetes.io/revision": "2"}}});
+    assert_eq!(of(deployment), ["web-1 Old", "web-2 Current"]);
+}
+
 fn observe(judge: &mut Judge, options: &HealthOptions, second: u32, status: Value) -> Verdict {
-    let all = diagnose(&deployment(), &sets(), &[pod("web-1", "new", status)], &[]);
+    let all = Crowd::new(&sets(), &[pod("web-1", "new", status)], &[]).diagnose(&deployment());
     judge.observe(options, SECOND * second, &all, "0/1")
 }
 
@@ -308,7 +345,7 @@ fn ignored_reasons_and_rare_ones_do_not_fail() {
 fn a_full_cluster_gets_more_time_while_the_rollout_moves() {
     let unscheduled = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False",
         "reason": "Unschedulable", "message": "0/3 nodes are available"}]});
-    let all = diagnose(&deployment(), &sets(), &[pod("web-1", "new", unscheduled)], &[]);
+    let all = Crowd::new(&sets(), &[pod("web-1", "new", unscheduled)], &[]).diagnose(&deployment());
     let (mut judge, options) = (Judge::default(), HealthOptions::default());
     assert_eq!(judge.observe(&options, SECOND, &all, "1/3"), Verdict::Suspicious(SECOND * 61));
     assert_eq!(judge.observe(&options, SECOND * 50, &all, "2/3"), Verdict::Suspicious(SECOND * 110));

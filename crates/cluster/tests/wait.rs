@@ -4,6 +4,7 @@
 //! `bad` cannot be pulled, `crash` ends at once, `notready` never gets ready, `flaky` recovers after two crashes.
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // a panic in a test's helper is a failed test
 
+use std::future::pending;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -92,7 +93,7 @@ impl Field {
 
     async fn wait(&self, targets: Vec<Applied>, options: WaitOptions) -> (Vec<WaitOutcome>, Vec<WaitEvent>) {
         let events = Mutex::new(Vec::new());
-        let outcomes = until_ready(&self.connection, self::targets(&targets), options, |event| {
+        let outcomes = until_ready(&self.connection, self::targets(&targets), options, pending(), |event| {
             events.lock().unwrap().push(event)
         })
         .await;
@@ -128,10 +129,61 @@ fn within(seconds: u64) -> WaitOptions {
     WaitOptions { health, ..WaitOptions::until(deadline) }
 }
 
+/// The problems that are told of pods do not fail a rollout within this test.
+fn patiently(seconds: u64) -> WaitOptions {
+    let health = HealthOptions { grace: Duration::from_secs(600), ..HealthOptions::default() };
+    WaitOptions { health, ..within(seconds) }
+}
+
+fn problems(end: &WaitEnd) -> Vec<Problem> {
+    end.diagnoses().iter().map(|diagnosis| diagnosis.problem).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_that_is_stopped_says_what_was_so_at_that_moment() {
+    let field = Field::new().await;
+    let targets = field.apply_all(&[deployment("good", 1, "web:1"), deployment("pull", 1, "bad:1")]).await;
+    let (stop, began) = (tokio::sync::Notify::new(), Instant::now());
+    let (mut ready, mut troubled) = (false, false);
+    let outcomes =
+        until_ready(&field.connection, self::targets(&targets), patiently(60), stop.notified(), |event| {
+            ready |= matches!(event, WaitEvent::Ready { .. });
+            troubled |= matches!(event, WaitEvent::Troubled { .. });
+            if ready && troubled {
+                stop.notify_one();
+            }
+        })
+        .await;
+    assert!(began.elapsed() < Duration::from_secs(50), "{:?}", began.elapsed());
+    assert!(matches!(&outcomes[0].end, WaitEnd::Ready { .. }), "{outcomes:?}");
+    let WaitEnd::Stopped { message, .. } = &outcomes[1].end else { panic!("{outcomes:?}") };
+    assert!(message.starts_with("waiting for 0/1"), "{message}");
+    assert_eq!(problems(&outcomes[1].end), [Problem::ImagePull]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_wrong_before_the_pods_went_is_not_forgotten() {
+    let field = Field::new().await;
+    let job = json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "late"},
+        "spec": {"activeDeadlineSeconds": 8, "template": {"spec": {
+            "restartPolicy": "OnFailure", "containers": [{"name": "app", "image": "bad:1"}]}}},
+    });
+    let targets = field.apply_all(&[job]).await;
+    // Its controller deletes the pods, and then says that it has failed.
+    let (outcomes, _) = field.wait(targets, patiently(60)).await;
+    let WaitEnd::Failed { reason, .. } = &outcomes[0].end else { panic!("{outcomes:?}") };
+    assert_eq!(reason, "DeadlineExceeded");
+    assert_eq!(problems(&outcomes[0].end), [Problem::ImagePull], "{outcomes:?}");
+}
+
 fn failure(outcome: &WaitOutcome) -> (&str, &[cluster::health::Diagnosis]) {
     match &outcome.end {
         WaitEnd::Failed { reason, diagnoses, .. } => (reason, diagnoses),
-        other @ (WaitEnd::Ready { .. } | WaitEnd::Unjudged { .. } | WaitEnd::Late { .. }) => {
+        other @ (WaitEnd::Ready { .. }
+        | WaitEnd::Unjudged { .. }
+        | WaitEnd::Stopped { .. }
+        | WaitEnd::Late { .. }) => {
             panic!("{}: {other:?}", outcome.object)
         }
     }

@@ -2,6 +2,7 @@
 //! for simulated clusters only.
 #![allow(clippy::unwrap_used)] // a panic in a test's helper is a failed test
 
+use std::future::pending;
 use std::time::Duration;
 
 use cluster::connect::{Call, ConnectOptions, Connection, Contexts, Plugins, read_kubeconfigs};
@@ -80,7 +81,7 @@ impl Field {
         // A server that resets every other request breaks a watch at each of its own tries and of its neighbours' on the same connection:
         // a dozen tries may come to nothing, at up to 5 s each.
         let options = WaitOptions::until(tokio::time::Instant::now() + Duration::from_secs(180));
-        until_ready(&self.connection, deployments(targets), options, |_| {}).await
+        until_ready(&self.connection, deployments(targets), options, pending(), |_| {}).await
     }
 
     fn count(&self, verb: &str) -> u64 {
@@ -182,7 +183,7 @@ async fn who_may_not_look_at_pods_still_learns_that_it_is_late() {
     let resources = ["pods", "events", "replicasets"].map(str::to_owned).to_vec();
     field.simulation.set_faults("one", vec![Fault { resources, ..Fault::every(forbidden) }], 1);
     let options = WaitOptions::until(tokio::time::Instant::now() + Duration::from_secs(4));
-    let outcomes = until_ready(&field.connection, deployments(&targets), options, |_| {}).await;
+    let outcomes = until_ready(&field.connection, deployments(&targets), options, pending(), |_| {}).await;
     assert!(matches!(&outcomes[0].end, cluster::wait::WaitEnd::Late { .. }), "{outcomes:?}");
     assert!(outcomes[0].after < Duration::from_secs(8), "{outcomes:?}");
 }

@@ -73,6 +73,10 @@ fn an_interrupted_deploy_says_what_was_and_what_was_not_done() {
             objects.iter().find(|object| object["name"] == name).unwrap()["result"].clone()
         };
         assert_eq!((result("first"), result("second")), ("not-ready".into(), "skipped".into()), "{report:#}");
+        let first = cluster["objects"].as_array().unwrap().iter().find(|object| object["name"] == "first");
+        let said = first.unwrap()["trouble"].to_string();
+        assert!(said.contains("the run was stopped while it was waited for"), "{said}");
+        assert!(said.contains("waiting for 0/1"), "what was so at that moment: {said}");
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::finding::{Finding, findings};
 use crate::status::without_pod;
 
-use super::{Belonging, Event, Exit, Pod, Problem, ReplicaSet, Workload};
+use super::{Belonging, Crowd, Event, Exit, Pod, Problem, Workload};
 
 /// Names of pods that are kept; the rest is counted.
 const NAMES: usize = 5;
@@ -70,22 +70,22 @@ pub struct LogTail {
 }
 
 /// What is wrong with the pods that belong to the present spec of `workload`, the gravest first.
-#[must_use]
-pub fn diagnose(workload: &Workload, sets: &[ReplicaSet], pods: &[Pod], events: &[Event]) -> Vec<Diagnosis> {
+pub(super) fn diagnose(workload: &Workload, crowd: &Crowd<'_>) -> Vec<Diagnosis> {
+    let pods = crowd.pods_of(workload).into_iter();
     let mut mine: Vec<&Pod> =
-        pods.iter().filter(|pod| workload.owns(pod, sets) == Belonging::Current).collect();
+        pods.filter(|(_, belonging)| *belonging == Belonging::Current).map(|(pod, _)| pod).collect();
     mine.sort_by(|a, b| a.name.cmp(&b.name));
     let mut all: Vec<Diagnosis> = Vec::new();
     for pod in mine {
-        let mut about: Vec<&Event> = events.iter().filter(|event| event.about == pod.uid).collect();
+        let mut about = crowd.said_of(&pod.uid).to_vec();
         about.sort_by_key(|event| event.last);
         for finding in findings(pod, &about) {
             add(&mut all, pod, finding, &about);
         }
     }
-    all.extend(uncreated(workload, sets, events));
+    all.extend(uncreated(workload, crowd));
     if all.is_empty() {
-        all.extend(warning(workload, sets, events));
+        all.extend(warning(workload, crowd));
     }
     all.sort_by_key(|diagnosis| (diagnosis.problem, diagnosis.container.clone()));
     let mut told: Vec<Event> = Vec::new();
@@ -188,9 +188,8 @@ fn general(message: &str, pod: &Pod) -> String {
 }
 
 /// Pods that are not even there: the controller says why, in an event or in its status.
-fn uncreated(workload: &Workload, sets: &[ReplicaSet], events: &[Event]) -> Option<Diagnosis> {
-    let uids = workload.own_uids(sets);
-    let said = events.iter().filter(|e| e.reason == "FailedCreate" && uids.contains(&e.about.as_str()));
+fn uncreated(workload: &Workload, crowd: &Crowd<'_>) -> Option<Diagnosis> {
+    let said = crowd.said_of_controller(workload).filter(|event| event.reason == "FailedCreate");
     let last = said.clone().max_by_key(|event| event.last);
     let message = workload.replica_failure.clone().or_else(|| {
         // An event outlives its cause by an hour. Without a status to confirm it, it counts while it is repeated.
@@ -217,9 +216,8 @@ fn uncreated(workload: &Workload, sets: &[ReplicaSet], events: &[Event]) -> Opti
 }
 
 /// What was last said of the object itself, where nothing better explains it.
-fn warning(workload: &Workload, sets: &[ReplicaSet], events: &[Event]) -> Option<Diagnosis> {
-    let uids = workload.own_uids(sets);
-    let said = events.iter().filter(|event| event.warning && uids.contains(&event.about.as_str()));
+fn warning(workload: &Workload, crowd: &Crowd<'_>) -> Option<Diagnosis> {
+    let said = crowd.said_of_controller(workload).filter(|event| event.warning);
     let last = said.max_by_key(|event| event.last)?;
     Some(Diagnosis {
         problem: Problem::Warning,

@@ -1,6 +1,7 @@
 //! When is a problem a failure? Pure: what is wrong now, and the time.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use super::{Diagnosis, Problem};
@@ -63,9 +64,10 @@ struct Clock {
 /// Follows the problems of one rollout through time. Times are durations since any fixed moment.
 #[derive(Debug, Clone, Default)]
 pub struct Judge {
-    /// One or two as a rule.
+    /// Those that can fail it: one or two as a rule.
     seen: Vec<(Key, Clock)>,
-    progress: String,
+    /// The text that was given last; its hash tells whether it has changed.
+    progress: u64,
     progressed: Duration,
 }
 
@@ -78,9 +80,9 @@ impl Judge {
         problems: &[Diagnosis],
         progress: &str,
     ) -> Verdict {
+        let progress = hash(progress);
         if self.progress != progress {
-            progress.clone_into(&mut self.progress);
-            self.progressed = now;
+            (self.progress, self.progressed) = (progress, now);
         }
         // Gone for as long as it would have had to last: recovered. A crash loop is up for moments in between.
         self.seen
@@ -91,9 +93,9 @@ impl Judge {
         }
         let mut next: Option<Duration> = None;
         for (index, diagnosis) in problems.iter().enumerate() {
+            let Some(patience) = diagnosis.problem.patience(options.grace) else { continue };
             let clock = self.clock(key(diagnosis), now);
             clock.gone = None;
-            let Some(patience) = diagnosis.problem.patience(options.grace) else { continue };
             if !options.enabled || options.ignores(diagnosis) {
                 continue;
             }
@@ -111,9 +113,7 @@ impl Judge {
         }
         next.map_or(Verdict::Fine, Verdict::Suspicious)
     }
-}
 
-impl Judge {
     /// The clock of a problem, which runs from `now` if it is new.
     fn clock(&mut self, key: Key, now: Duration) -> &mut Clock {
         let known = self.seen.iter().position(|(other, _)| *other == key);
@@ -124,6 +124,12 @@ impl Judge {
         });
         &mut self.seen[index].1
     }
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn key(diagnosis: &Diagnosis) -> Key {

@@ -7,57 +7,68 @@ use serde_json::Value;
 use crate::status::Object;
 
 /// A pod, reduced.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
     /// `metadata.name`.
     pub name: String,
     /// `metadata.uid`.
     pub uid: String,
     /// `uid` of the controlling owner reference.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub controller: Option<String>,
     /// `pod-template-hash` (of a `ReplicaSet`) or `controller-revision-hash`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
     /// `pod-template-generation`, which a `DaemonSet` writes.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub template_generation: Option<String>,
     /// `status.podIP`, to tell equal messages of different pods from different ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
     /// `spec.nodeName`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
     /// Being deleted.
     pub deleting: bool,
     /// `status.phase`.
     pub phase: String,
     /// `status.reason`, for example `Evicted`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// `status.message`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// `spec.restartPolicy` is `Never`: a container that ends stays ended.
     pub never_restarts: bool,
     /// When it was created.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<Timestamp>,
     /// The condition `Ready` is true.
     pub ready: bool,
     /// Since when `Ready` is what it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_changed: Option<Timestamp>,
     /// The condition `PodScheduled`, where it is false.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub unscheduled: Option<Box<Unscheduled>>,
     /// Init containers first.
     pub containers: Vec<Container>,
 }
 
 /// Why a pod has no node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unscheduled {
     /// `Unschedulable`, `SchedulingGated`, …
     pub reason: String,
     /// The scheduler's words.
     pub message: String,
     /// Since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
 }
 
 /// One container of a pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
     /// Its name.
     pub name: String,
@@ -70,11 +81,12 @@ pub struct Container {
     /// `state`.
     pub state: ContainerState,
     /// `lastState.terminated`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<Box<Exit>>,
 }
 
 /// `state` of a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ContainerState {
     /// Not yet, or not again.
     Waiting {

@@ -1,8 +1,8 @@
-//! Which pods belong to the rollout.
+//! What is kept of an object that runs pods, to tell which are of its rollout.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Pod;
 use super::pod::controller;
 use crate::status::{Object, without_pod};
 
@@ -35,25 +35,16 @@ pub enum Revision {
 }
 
 /// A `ReplicaSet`, reduced.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaSet {
     /// `metadata.uid`.
     pub uid: String,
     /// `uid` of its Deployment.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub controller: Option<String>,
     /// `deployment.kubernetes.io/revision`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
-}
-
-/// How a pod relates to the rollout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Belonging {
-    /// Made from the present spec.
-    Current,
-    /// Made from an earlier one.
-    Old,
-    /// Somebody else's.
-    Foreign,
 }
 
 const DEPLOYMENT_REVISION: &str = "/metadata/annotations/deployment.kubernetes.io~1revision";
@@ -91,48 +82,6 @@ impl Workload {
     #[must_use]
     pub fn runs_pods(&self) -> bool {
         self.revision != Revision::NoPods
-    }
-
-    /// Whether, and how, `pod` belongs to this workload. `sets` are the namespace's `ReplicaSet`s.
-    #[must_use]
-    pub fn owns(&self, pod: &Pod, sets: &[ReplicaSet]) -> Belonging {
-        let controller = pod.controller.as_deref();
-        let direct = controller == Some(self.uid.as_str());
-        let is = |present: bool| if present { Belonging::Current } else { Belonging::Old };
-        match &self.revision {
-            Revision::Itself if pod.uid == self.uid => Belonging::Current,
-            Revision::ReplicaSet(wanted) => {
-                match sets.iter().find(|set| controller == Some(set.uid.as_str())) {
-                    Some(set) if set.controller.as_deref() == Some(self.uid.as_str()) => {
-                        is(wanted.is_some() && set.revision == *wanted)
-                    }
-                    Some(_) | None => Belonging::Foreign,
-                }
-            }
-            Revision::Hash(wanted) if direct => is(wanted.is_some() && pod.revision == *wanted),
-            Revision::TemplateGeneration(wanted) if direct => {
-                is(wanted.is_some() && pod.template_generation == *wanted)
-            }
-            Revision::Any if direct => Belonging::Current,
-            Revision::Itself
-            | Revision::Hash(_)
-            | Revision::TemplateGeneration(_)
-            | Revision::Any
-            | Revision::NoPods => Belonging::Foreign,
-        }
-    }
-
-    /// The uids whose events are about this workload: its own and that of its present `ReplicaSet`.
-    #[must_use]
-    pub fn own_uids<'a>(&'a self, sets: &'a [ReplicaSet]) -> Vec<&'a str> {
-        let mut uids = vec![self.uid.as_str()];
-        if let Revision::ReplicaSet(Some(wanted)) = &self.revision {
-            let present = sets.iter().filter(|set| set.controller.as_deref() == Some(self.uid.as_str()));
-            uids.extend(
-                present.filter(|set| set.revision.as_ref() == Some(wanted)).map(|set| set.uid.as_str()),
-            );
-        }
-        uids
     }
 }
 

@@ -81,6 +81,15 @@ impl Action {
     }
 }
 
+/// What an object is written after.
+#[derive(Clone, Debug)]
+pub struct After {
+    /// Which objects, by their labels.
+    pub selector: Selector,
+    /// Those of them that are in the plan.
+    pub objects: BTreeSet<usize>,
+}
+
 /// One object of a plan.
 #[derive(Clone, Debug)]
 pub struct PlannedObject {
@@ -99,9 +108,7 @@ pub struct PlannedObject {
     /// Objects of the same deploy that this one cannot do without, as indices into the plan.
     pub needs: BTreeSet<usize>,
     /// Objects that must be available before this one is written.
-    pub after: Option<Selector>,
-    /// Those of them that are in the plan.
-    pub after_objects: BTreeSet<usize>,
+    pub after: Option<Box<After>>,
     /// Whether it is, or becomes, a member of our resource set.
     pub member: bool,
 }
@@ -171,7 +178,7 @@ impl Plan {
     pub(crate) fn forget_contents(&mut self) {
         for object in &mut self.objects {
             (object.wanted.value, object.live, object.changes) = (Value::Null, None, Vec::new());
-            (object.needs, object.after, object.after_objects) = (BTreeSet::new(), None, BTreeSet::new());
+            (object.needs, object.after) = (BTreeSet::new(), None);
         }
         if let Some(set) = &mut self.set {
             set.next = Inventory::default();

@@ -19,7 +19,6 @@ fn nothing_of_a_manifest_is_held_once_everything_is_written() {
         migrate: false,
         needs: BTreeSet::new(),
         after: None,
-        after_objects: BTreeSet::new(),
         member: true,
     };
     let mut plan = Plan {

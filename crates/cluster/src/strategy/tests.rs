@@ -144,7 +144,6 @@ impl Case {
                     migrate: false,
                     needs: Default::default(),
                     after: None,
-                    after_objects: Default::default(),
                 }
             })
             .collect();

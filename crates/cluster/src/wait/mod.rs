@@ -9,6 +9,7 @@
 //! is not and when that is final.
 
 mod logs;
+mod packed;
 mod seen;
 mod slot;
 mod sources;
@@ -174,6 +175,13 @@ pub enum WaitEnd {
         /// What is wrong with its pods.
         diagnoses: Vec<Diagnosis>,
     },
+    /// The caller stopped the wait before anything was certain.
+    Stopped {
+        /// The last that was seen of it.
+        message: String,
+        /// What is wrong with its pods, as far as known.
+        diagnoses: Vec<Diagnosis>,
+    },
     /// The deadline passed while it was in this state.
     Late {
         /// The last that was seen of it.
@@ -194,7 +202,9 @@ impl WaitEnd {
     #[must_use]
     pub fn diagnoses(&self) -> &[Diagnosis] {
         match self {
-            Self::Failed { diagnoses, .. } | Self::Late { diagnoses, .. } => diagnoses,
+            Self::Failed { diagnoses, .. }
+            | Self::Stopped { diagnoses, .. }
+            | Self::Late { diagnoses, .. } => diagnoses,
             Self::Ready { .. } | Self::Unjudged { .. } => &[],
         }
     }

@@ -5,22 +5,22 @@ use std::time::Duration;
 use manifest::ObjectRef;
 
 use super::{WaitEnd, WaitEvent, WaitOptions, WaitTarget};
-use crate::health::{Diagnosis, Judge, Verdict, Workload};
+use crate::health::{Diagnosis, Judge, Problem, Verdict, Workload};
 use crate::status::{Object, Readiness, Surroundings, assess_in};
 
-/// Where an object stands.
+/// Where an object stands; the sentence about it is [`Slot::message`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     /// On its way.
     Pending,
-    /// Ready since, in this sense.
-    Ready(Duration, String),
+    /// Ready since.
+    Ready(Duration),
     /// Ready or silent, but perhaps only not yet looked at: counts from this time on.
-    Settling(Duration, Readiness),
+    Settling(Duration, Box<Readiness>),
     /// Judged, for good unless it becomes ready after all.
-    Failed { at: Duration, reason: String, message: String },
+    Failed { at: Duration, reason: Box<str> },
     /// Settled without a verdict.
-    Unjudged(Duration, String),
+    Unjudged(Duration),
 }
 
 /// Of a [`WaitTarget`], what one object needs; where it is served is known to its group.
@@ -31,16 +31,18 @@ pub(super) struct Target<'a> {
     written: Option<String>,
 }
 
-/// One object that is waited for.
+/// One object that is waited for. Fifty of them may wait on each of a thousand clusters, for hours.
 pub(super) struct Slot<'a> {
     pub(super) target: Target<'a>,
     pub(super) workload: Option<Workload>,
+    /// What explains a failure, should one come: by then the pods may be gone. That pods are slow to start explains none; it is so of
+    /// thousands, and is found out again where one is late.
     pub(super) diagnoses: Vec<Diagnosis>,
     state: State,
     /// The last sentence about it.
     message: String,
     judge: Judge,
-    told: Vec<(crate::health::Problem, Option<String>)>,
+    told: Vec<(Problem, Option<String>)>,
 }
 
 impl<'a> Slot<'a> {
@@ -60,7 +62,8 @@ impl<'a> Slot<'a> {
 
     /// A kind that has nothing to wait for.
     pub(super) fn stored(&mut self, now: Duration) {
-        self.state = State::Ready(now, "stored".to_owned());
+        self.state = State::Ready(now);
+        self.message = "stored".to_owned();
     }
 
     /// Still worth waiting for.
@@ -100,9 +103,9 @@ impl<'a> Slot<'a> {
             Readiness::Unknown { message } if is_builtin(o.group()) => self.pending(message),
             Readiness::Current { .. } | Readiness::Unknown { .. } => {
                 if !matches!(self.state, State::Unjudged(..) | State::Settling(..)) {
-                    self.state = State::Settling(now + options.settle, readiness.clone());
+                    self.state = State::Settling(now + options.settle, Box::new(readiness.clone()));
                 } else if let State::Settling(_, last) = &mut self.state {
-                    *last = readiness.clone();
+                    **last = readiness.clone();
                 }
                 self.say(readiness.message())
             }
@@ -145,42 +148,18 @@ impl<'a> Slot<'a> {
             }
         }
         let verdict = self.judge.observe(&options.health, now, &diagnoses, &self.message);
-        self.keep(diagnoses);
+        let slow = diagnoses.iter().all(|diagnosis| diagnosis.problem == Problem::NotReady);
+        self.diagnoses = if slow { Vec::new() } else { diagnoses };
         match verdict {
             Verdict::Fine => (events, None),
             Verdict::Suspicious(next) => (events, Some(next)),
             Verdict::Failed(index) => {
-                let diagnosis = self.diagnoses.remove(index);
-                let (reason, message) = (diagnosis.reason.clone(), diagnosis.to_string());
-                let known = diagnosis.brief();
-                self.diagnoses.insert(0, diagnosis);
+                self.diagnoses[..=index].rotate_right(1);
+                let gravest = &self.diagnoses[0];
+                let (reason, message, known) = (gravest.reason.clone(), gravest.to_string(), gravest.brief());
                 events.extend(self.condemn(reason, message, Some(known), now));
                 (events, None)
             }
-        }
-    }
-
-    /// Replaces the diagnoses; a log that was fetched stays with its problem. They may be kept for hours, by the thousand: not with
-    /// the room that they had to grow.
-    fn keep(&mut self, mut fresh: Vec<Diagnosis>) {
-        fresh.shrink_to_fit();
-        for diagnosis in &mut fresh {
-            diagnosis.events.shrink_to_fit();
-            diagnosis.pods.shrink_to_fit();
-            let same = |old: &&mut Diagnosis| {
-                old.problem == diagnosis.problem && old.container == diagnosis.container
-            };
-            if let Some(old) = self.diagnoses.iter_mut().find(same) {
-                diagnosis.log = old.log.take();
-            }
-        }
-        self.diagnoses = fresh;
-    }
-
-    /// What explains a failure that the object itself reported.
-    pub(super) fn explain(&mut self, diagnoses: Vec<Diagnosis>) {
-        if !diagnoses.is_empty() {
-            self.keep(diagnoses);
         }
     }
 
@@ -192,7 +171,7 @@ impl<'a> Slot<'a> {
                 if readiness.is_current() {
                     return (self.ready(message, now), None);
                 }
-                self.state = State::Unjudged(now, message);
+                (self.state, self.message) = (State::Unjudged(now), message);
                 (None, None)
             }
             State::Settling(due, _) => (None, Some(*due)),
@@ -206,9 +185,9 @@ impl<'a> Slot<'a> {
         if matches!(self.state, State::Ready(..)) {
             return None;
         }
-        self.state = State::Ready(now, message.clone());
+        self.state = State::Ready(now);
         self.message.clone_from(&message);
-        self.diagnoses.clear();
+        self.diagnoses = Vec::new();
         Some(if was_failed { WaitEvent::Recovered { object } } else { WaitEvent::Ready { object, message } })
     }
 
@@ -250,17 +229,21 @@ impl<'a> Slot<'a> {
         if self.has_failed() {
             return None;
         }
-        self.state = State::Failed { at: now, reason, message: message.clone() };
+        self.state = State::Failed { at: now, reason: reason.into() };
+        self.message.clone_from(&message);
         Some(WaitEvent::Failed { object: self.target.object.clone(), message, brief })
     }
 
-    /// How it ended, at `now`.
-    pub(super) fn end(self, now: Duration) -> (ObjectRef, WaitEnd, Duration) {
+    /// How it ended, at `now`: because nothing was open any more, the deadline had come, or the wait was `stopped`.
+    pub(super) fn end(self, now: Duration, stopped: bool) -> (ObjectRef, WaitEnd, Duration) {
         let Self { target, state, message, diagnoses, .. } = self;
         let (end, after) = match state {
-            State::Ready(at, message) => (WaitEnd::Ready { message }, at),
-            State::Unjudged(at, message) => (WaitEnd::Unjudged { message }, at),
-            State::Failed { at, reason, message } => (WaitEnd::Failed { reason, message, diagnoses }, at),
+            State::Ready(at) => (WaitEnd::Ready { message }, at),
+            State::Unjudged(at) => (WaitEnd::Unjudged { message }, at),
+            State::Failed { at, reason } => {
+                (WaitEnd::Failed { reason: reason.into(), message, diagnoses }, at)
+            }
+            State::Settling(..) | State::Pending if stopped => (WaitEnd::Stopped { message, diagnoses }, now),
             State::Settling(_, readiness) if readiness.is_current() => (WaitEnd::Ready { message }, now),
             State::Settling(..) => (WaitEnd::Unjudged { message }, now),
             State::Pending => (WaitEnd::Late { message, diagnoses }, now),

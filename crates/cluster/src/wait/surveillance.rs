@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::packed::Packed;
 use super::seen::{Reduce, Seen};
 use super::sources::{Break, Change};
-use crate::health::{Diagnosis, Event, Pod, ReplicaSet, Workload, diagnose};
+use crate::health::{Crowd, Event, Pod, ReplicaSet};
 
 /// Warnings kept per namespace.
 const EVENTS: usize = 1000;
@@ -17,19 +18,18 @@ pub(super) struct Surveillance {
     pub(super) dirty: bool,
     /// Why something of it cannot be watched.
     pub(super) blind: BTreeMap<&'static str, String>,
-    pods: Kept<Pod>,
-    sets: Kept<ReplicaSet>,
-    events: Kept<Event>,
+    pods: Kept<Packed<Pod>>,
+    sets: Kept<Packed<ReplicaSet>>,
+    events: Kept<Box<Event>>,
 }
 
-/// Objects of one kind by uid.
+/// Objects of one kind by uid. They are small or boxed: a tree has room for twice as many as are in it.
 struct Kept<T> {
-    /// Boxed, because a tree has room for twice as many as are in it.
-    by_uid: BTreeMap<String, Box<T>>,
+    by_uid: BTreeMap<Box<str>, T>,
     /// A list has come to its end, or been refused.
     complete: bool,
     /// During a list: what it has had so far.
-    listed: Option<BTreeSet<String>>,
+    listed: Option<BTreeSet<Box<str>>>,
 }
 
 impl<T> Default for Kept<T> {
@@ -38,28 +38,25 @@ impl<T> Default for Kept<T> {
     }
 }
 
-impl<T: Reduce + Clone> Kept<T> {
-    fn all(&self) -> Vec<T> {
-        self.by_uid.values().map(|one| T::clone(one)).collect()
-    }
-
+impl<T> Kept<T> {
     /// Takes in a change; objects that are not worth keeping are dropped.
-    fn take(&mut self, change: Change<T>, worth: impl Fn(&T) -> bool) -> Option<Break> {
+    fn take<S: Reduce + Into<T>>(&mut self, change: Change<S>, worth: impl Fn(&S) -> bool) -> Option<Break> {
         match change {
             Change::Relist => self.listed = Some(BTreeSet::new()),
             Change::Put(seen) => {
                 let Seen { uid, kept, .. } = *seen;
+                let uid = uid.into_boxed_str();
                 if let Some(listed) = &mut self.listed {
                     listed.insert(uid.clone());
                 }
                 if worth(&kept) {
-                    self.by_uid.insert(uid, Box::new(kept));
+                    self.by_uid.insert(uid, kept.into());
                 } else {
                     self.by_uid.remove(&uid);
                 }
             }
             Change::Gone(seen) => {
-                self.by_uid.remove(&seen.uid);
+                self.by_uid.remove(seen.uid.as_str());
             }
             Change::Listed => {
                 self.complete = true;
@@ -118,21 +115,24 @@ impl Surveillance {
     }
 
     /// What there is now.
-    pub(super) fn crowd(&self) -> Crowd {
-        Crowd { pods: self.pods.all(), sets: self.sets.all(), events: self.events.all() }
+    pub(super) fn moment(&self) -> Moment<'_> {
+        Moment {
+            pods: self.pods.by_uid.values().filter_map(Packed::unpack).collect(),
+            sets: self.sets.by_uid.values().filter_map(Packed::unpack).collect(),
+            events: self.events.by_uid.values().map(|event| &**event).collect(),
+        }
     }
 }
 
 /// What explains the objects of a namespace, at one moment.
-pub(super) struct Crowd {
+pub(super) struct Moment<'a> {
     pods: Vec<Pod>,
     sets: Vec<ReplicaSet>,
-    events: Vec<Event>,
+    events: Vec<&'a Event>,
 }
 
-impl Crowd {
-    /// What is wrong with a workload, or with an object that runs no pods.
-    pub(super) fn diagnose(&self, workload: &Workload) -> Vec<Diagnosis> {
-        diagnose(workload, &self.sets, &self.pods, &self.events)
+impl Moment<'_> {
+    pub(super) fn crowd(&self) -> Crowd<'_> {
+        Crowd::new(&self.sets, &self.pods, self.events.iter().copied())
     }
 }

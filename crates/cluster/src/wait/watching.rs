@@ -12,10 +12,11 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use super::seen::Slim;
 use super::slot::Slot;
 use super::sources::{self, Break, Change, Signal, builtin};
-use super::surveillance::{Crowd, Surveillance};
+use super::surveillance::Surveillance;
 use super::watch::Source;
 use super::{WaitEvent, WaitOptions, WaitOutcome, WaitTarget, has_readiness, logs};
 use crate::connect::Connection;
+use crate::health::{Diagnosis, Workload};
 use crate::status::{Surroundings, VolumeBinding};
 
 /// How long a refusal (403, 404) may last before it is believed: rights and definitions that this deploy has just
@@ -31,27 +32,35 @@ const LOG_LIMIT: Duration = Duration::from_secs(3);
 /// A target that has failed is watched on while others are pending: if it recovers, it is ready. The wait ends when
 /// nothing is pending any more.
 ///
-/// Returns at the deadline, or when it passes at most 3 s later, in which it fetches the logs that explain who is late.
+/// Returns at once when `stop` ends. Returns at the deadline, or when it passes a few seconds later, in which it looks why who is late
+/// is late, and fetches logs.
 pub async fn until_ready(
     connection: &Connection,
     targets: Vec<WaitTarget<'_>>,
     options: WaitOptions,
+    stop: impl Future<Output = ()>,
     on_event: impl FnMut(WaitEvent) + Send,
 ) -> Vec<WaitOutcome> {
     let started = Instant::now();
     let mut wait = Wait::new(connection, targets, options, on_event, started);
-    wait.learn_storage().await;
-    wait.run().await;
-    wait.explain_the_late().await;
-    wait.outcomes()
+    let whole = async {
+        wait.learn_storage().await;
+        wait.run().await;
+        wait.explain_the_late().await;
+    };
+    let stopped = tokio::select! {
+        () = whole => false,
+        () = stop => true,
+    };
+    wait.outcomes(stopped)
 }
 
 /// The objects of one kind in one namespace.
-struct Group {
+struct Group<'a> {
     resource: ApiResource,
     namespace: Option<String>,
     /// Slot by name.
-    members: HashMap<String, usize>,
+    members: HashMap<&'a str, usize>,
     /// During a list: the members it has had so far.
     listed: Option<BTreeSet<usize>>,
     refused_since: Option<Instant>,
@@ -65,7 +74,7 @@ struct Wait<'a, F> {
     started: Instant,
     around: Surroundings,
     slots: Vec<Slot<'a>>,
-    groups: Vec<Group>,
+    groups: Vec<Group<'a>>,
     namespaces: Vec<Surveillance>,
     namespace_of: BTreeMap<String, usize>,
     streams: SelectAll<BoxStream<'static, Signal>>,
@@ -111,7 +120,7 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
     fn watch_objects(&mut self) {
         for (index, group) in self.groups.iter().enumerate() {
             let mut names = group.members.keys();
-            let only = names.next().filter(|_| group.members.len() == 1).map(String::as_str);
+            let only = names.next().filter(|_| group.members.len() == 1).copied();
             let namespace = group.namespace.as_deref();
             self.streams.push(sources::objects(&self.source, &group.resource, namespace, only, index));
         }
@@ -121,13 +130,13 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
         let index = self.slots.len();
         let waits = has_readiness(target.object);
         let (resource, namespace) = (target.resource.clone(), target.object.namespace.clone());
-        let name = target.object.name.clone();
+        let name = target.object.name.as_str();
         self.slots.push(Slot::new(target));
         if !waits {
             self.slots[index].stored(self.started.elapsed());
             return;
         }
-        let same = |group: &&mut Group| group.resource == resource && group.namespace == namespace;
+        let same = |group: &&mut Group<'_>| group.resource == resource && group.namespace == namespace;
         match self.groups.iter_mut().find(same) {
             Some(group) => {
                 group.members.insert(name, index);
@@ -309,7 +318,7 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
             Change::Put(mut seen) => {
                 this.refused_since = None;
                 seen.kept.name_kind(&this.resource);
-                let slot = *this.members.get(&seen.name)?;
+                let slot = *this.members.get(seen.name.as_str())?;
                 if let Some(listed) = &mut this.listed {
                     listed.insert(slot);
                 }
@@ -318,7 +327,7 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
                 self.tell(event);
             }
             Change::Gone(seen) => {
-                let slot = *this.members.get(&seen.name)?;
+                let slot = *this.members.get(seen.name.as_str())?;
                 let event = self.slots[slot].vanish(elapsed);
                 self.tell(event);
             }
@@ -381,31 +390,24 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
         for index in &dirty {
             self.namespaces[*index].dirty = false;
         }
+        let unexplained =
+            |slot: &Slot<'_>| slot.is_unready() || slot.has_failed() && slot.diagnoses.is_empty();
         let mut condemned = Vec::new();
-        // What is there is gathered once for all that are judged by it.
-        let crowds: BTreeMap<usize, Crowd> =
-            dirty.iter().map(|index| (*index, self.namespaces[*index].crowd())).collect();
-        for slot in 0..self.slots.len() {
-            let this = &self.slots[slot];
-            let index =
-                this.target.object.namespace.as_ref().and_then(|namespace| self.namespace_of.get(namespace));
-            let Some(crowd) = index.and_then(|index| crowds.get(index)) else { continue };
-            let Some(workload) = &this.workload else { continue };
-            if this.is_unready() {
-                let diagnoses = crowd.diagnose(workload);
-                let (events, again) = self.slots[slot].trouble(diagnoses, &self.options, elapsed);
-                if let Some(again) = again {
-                    self.wake_at(self.started + again);
-                }
-                self.tell(events);
-                if self.slots[slot].has_failed() {
-                    condemned.push(slot);
-                }
-            } else if this.has_failed() && this.diagnoses.is_empty() {
-                let diagnoses = crowd.diagnose(workload);
-                self.slots[slot].explain(diagnoses);
-                condemned.push(slot);
+        for (index, diagnoses) in self.diagnoses(&dirty, unexplained) {
+            let slot = &mut self.slots[index];
+            if slot.has_failed() {
+                slot.diagnoses = diagnoses;
+                condemned.push(index);
+                continue;
             }
+            let (events, again) = slot.trouble(diagnoses, &self.options, elapsed);
+            if slot.has_failed() {
+                condemned.push(index);
+            }
+            if let Some(again) = again {
+                self.wake_at(self.started + again);
+            }
+            self.tell(events);
         }
         self.fetch_logs(&condemned, now + LOG_LIMIT).await;
     }
@@ -440,31 +442,44 @@ impl<'a, F: FnMut(WaitEvent) + Send> Wait<'a, F> {
                 let Ok(Some(signal)) = timeout_at(until, self.streams.next()).await else { break };
                 self.take(signal);
             }
-            self.explain_now();
+            let all = (0..self.namespaces.len()).collect();
+            for (slot, diagnoses) in self.diagnoses(&all, unexplained) {
+                self.slots[slot].diagnoses = diagnoses;
+            }
         }
         let bad = |slot: &Slot<'_>| slot.has_failed() || slot.is_unready();
         let late: Vec<usize> = (0..self.slots.len()).filter(|index| bad(&self.slots[*index])).collect();
         self.fetch_logs(&late, Instant::now() + LOG_LIMIT).await;
     }
 
-    fn explain_now(&mut self) {
-        let crowds: Vec<Crowd> = self.namespaces.iter().map(Surveillance::crowd).collect();
-        for slot in &mut self.slots {
-            let index =
-                slot.target.object.namespace.as_ref().and_then(|namespace| self.namespace_of.get(namespace));
-            if let (Some(index), Some(workload)) = (index, &slot.workload)
-                && (slot.has_failed() || slot.is_unready())
-                && slot.diagnoses.is_empty()
-            {
-                let diagnoses = crowds[*index].diagnose(workload);
-                slot.explain(diagnoses);
+    /// What is wrong with the pods of those objects of `namespaces` that `which` chooses, in the order of the slots.
+    fn diagnoses(
+        &self,
+        namespaces: &BTreeSet<usize>,
+        which: impl Fn(&Slot<'_>) -> bool,
+    ) -> Vec<(usize, Vec<Diagnosis>)> {
+        let mut members: BTreeMap<usize, Vec<(usize, &Workload)>> = BTreeMap::new();
+        for (index, slot) in self.slots.iter().enumerate().filter(|(_, slot)| which(slot)) {
+            let namespace = slot.target.object.namespace.as_ref();
+            let namespace = namespace.and_then(|namespace| self.namespace_of.get(namespace));
+            if let (Some(namespace), Some(workload)) = (namespace, &slot.workload) {
+                members.entry(*namespace).or_default().push((index, workload));
             }
         }
+        let mut all = Vec::new();
+        for (namespace, members) in members.into_iter().filter(|(index, _)| namespaces.contains(index)) {
+            // Gathered once for all that are judged by it.
+            let moment = self.namespaces[namespace].moment();
+            let crowd = moment.crowd();
+            all.extend(members.into_iter().map(|(slot, workload)| (slot, crowd.diagnose(workload))));
+        }
+        all.sort_by_key(|(slot, _)| *slot);
+        all
     }
 
-    fn outcomes(self) -> Vec<WaitOutcome> {
+    fn outcomes(self, stopped: bool) -> Vec<WaitOutcome> {
         let now = self.started.elapsed();
-        let ends = self.slots.into_iter().map(|slot| slot.end(now));
+        let ends = self.slots.into_iter().map(|slot| slot.end(now, stopped));
         ends.map(|(object, end, after)| WaitOutcome { object, end, after }).collect()
     }
 }
