@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::connect::{ConnectOptions, Connection, Plugins, Target};
 use crate::events::Events;
-use crate::health::{Belonging, Crowd, Pod, ReplicaSet, Workload};
+use crate::health::{Crowd, Pod, ReplicaSet, Workload};
 use crate::plan::Mask;
 use crate::status::assess;
 use crate::survey::{lasting, list};
@@ -125,8 +125,7 @@ async fn see(
         }
         let crowd = Crowd::new(&sets, &pods, []);
         for (object, workload) in workloads {
-            let of_it = crowd.pods_of(&workload).into_iter();
-            for (pod, _) in of_it.filter(|(_, belonging)| *belonging == Belonging::Current) {
+            for pod in crowd.current_pods_of(&workload) {
                 let seen = (object.clone(), pod.name.clone(), pod.restarts());
                 look.restarts.insert(pod.uid.clone(), seen);
             }

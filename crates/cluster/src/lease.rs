@@ -18,6 +18,7 @@ use crate::discovery::Resource;
 use crate::events::Happening;
 use crate::inventory::SetOptions;
 use crate::outcome::Trouble;
+use crate::packed::Packed;
 use crate::stop::Stop;
 
 static LEASE: LazyLock<Resource> =
@@ -33,24 +34,8 @@ pub(crate) struct Lease {
     path: String,
     holder: String,
     duration: Duration,
-    object: Mutex<Stored>,
-}
-
-/// A lease as the server has it, without the fields' managers, which need not be sent back: as text, because it is looked at a few
-/// times in a minute and kept on a thousand clusters.
-struct Stored(String);
-
-impl Stored {
-    fn of(mut lease: Value) -> Self {
-        if let Some(metadata) = lease.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.shift_remove("managedFields");
-        }
-        Self(lease.to_string())
-    }
-
-    fn read(&self) -> Value {
-        serde_json::from_str(&self.0).unwrap_or_default()
-    }
+    /// As the server has it.
+    object: Mutex<Packed<Value>>,
 }
 
 /// Why there is no lease.
@@ -114,7 +99,7 @@ pub(crate) async fn acquire(
         path: path.clone(),
         holder: set.holder.clone(),
         duration: set.lease_duration,
-        object: Mutex::new(Stored::of(object)),
+        object: Mutex::new(stored(object)),
     };
     let mut pause = Duration::from_millis(100);
     let mut look = 0;
@@ -191,7 +176,8 @@ impl Lease {
         loop {
             tokio::time::sleep(self.duration / 3).await;
             let begun = Instant::now();
-            let mut object = self.object.lock().unwrap_or_else(PoisonError::into_inner).read();
+            let mut object =
+                self.object.lock().unwrap_or_else(PoisonError::into_inner).unpack().unwrap_or_default();
             object["spec"]["renewTime"] = micro_time(server_time(connection));
             let mut call = unfenced(Call::new("renew the lease", Method::PUT, self.path.clone()));
             call.timeout = Some(self.duration / 3);
@@ -222,13 +208,14 @@ impl Lease {
     }
 
     fn store(&self, lease: Value) {
-        *self.object.lock().unwrap_or_else(PoisonError::into_inner) = Stored::of(lease);
+        *self.object.lock().unwrap_or_else(PoisonError::into_inner) = stored(lease);
     }
 
     /// Gives it back. One that cannot be given back expires.
     pub(crate) async fn release(self, connection: &Connection) {
         connection.unfence();
-        let object = self.object.into_inner().unwrap_or_else(PoisonError::into_inner).read();
+        let object =
+            self.object.into_inner().unwrap_or_else(PoisonError::into_inner).unpack().unwrap_or_default();
         let metadata = &object["metadata"];
         let options = json!({
             "apiVersion": "v1", "kind": "DeleteOptions",
@@ -238,6 +225,14 @@ impl Lease {
         call.timeout = Some(Duration::from_secs(5));
         let _ = connection.call(&call.with_body("application/json", &options)).await;
     }
+}
+
+/// Without the fields' managers, which need not be sent back.
+fn stored(mut lease: Value) -> Packed<Value> {
+    if let Some(metadata) = lease.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.shift_remove("managedFields");
+    }
+    Packed::from(lease)
 }
 
 fn unfenced(mut call: Call) -> Call {

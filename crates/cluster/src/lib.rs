@@ -29,6 +29,7 @@ mod lease;
 mod live;
 pub mod order;
 pub mod outcome;
+mod packed;
 pub mod plan;
 mod planning;
 pub mod prune;

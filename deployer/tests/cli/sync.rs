@@ -125,7 +125,9 @@ fn one_look_deploys_the_branch_and_another_finds_nothing_to_do() {
     let why = format!("eu-1: sync {place} failed since ");
     let why = text.lines().find(|line| line.starts_with(&why)).unwrap();
     assert!(why.contains("conf.yaml"), "{text}");
-    let told = mine(&status(&["--output", "ndjson"]).success().json());
+    let line = status(&["--output", "ndjson"]).success();
+    assert_eq!(line.stdout.lines().count(), 1, "{line}");
+    let told = mine(&line.json());
     assert_schema(STATUS, &status(&["--output", "json"]).json());
     assert_eq!((&told["state"], &told["synced"]), (&"failed".into(), &commit.as_str().into()));
     assert!(told["message"].as_str().unwrap().contains("conf.yaml"), "{told}");

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::workload::Revision;
-use super::{Diagnosis, Event, Pod, ReplicaSet, Workload, diagnosis};
+use super::{Event, Pod, ReplicaSet, Workload};
 
 /// How a pod of a workload relates to its rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,24 +57,18 @@ impl<'a> Crowd<'a> {
         crowd
     }
 
-    /// What is wrong with the pods that belong to the present spec of `workload`, the gravest first.
-    #[must_use]
-    pub fn diagnose(&self, workload: &Workload) -> Vec<Diagnosis> {
-        diagnosis::diagnose(workload, self)
-    }
-
     /// The pods of `workload`: found by owner reference and revision, never by a name that looks alike.
     #[must_use]
     pub fn pods_of(&self, workload: &Workload) -> Vec<(&'a Pod, Belonging)> {
         let is = |present: bool| if present { Belonging::Current } else { Belonging::Old };
-        let direct = under(&self.pods, &workload.uid);
+        let direct = |is_present: &dyn Fn(&Pod) -> bool| {
+            under(&self.pods, &workload.uid).iter().map(|pod| (*pod, is(is_present(pod)))).collect()
+        };
         match &workload.revision {
-            Revision::Itself => self
-                .by_uid
-                .get(workload.uid.as_str())
-                .map(|pod| (*pod, Belonging::Current))
-                .into_iter()
-                .collect(),
+            Revision::Itself => {
+                let itself = self.by_uid.get(workload.uid.as_str());
+                itself.map(|pod| (*pod, Belonging::Current)).into_iter().collect()
+            }
             Revision::ReplicaSet(_) => {
                 let of_set = |set: &&ReplicaSet| {
                     let belonging = is(is_present(set, workload));
@@ -82,16 +76,19 @@ impl<'a> Crowd<'a> {
                 };
                 under(&self.sets, &workload.uid).iter().flat_map(of_set).collect()
             }
-            Revision::Hash(wanted) => {
-                direct.iter().map(|pod| (*pod, is(wanted.is_some() && pod.revision == *wanted))).collect()
+            Revision::Hash(wanted) => direct(&|pod| wanted.is_some() && pod.revision == *wanted),
+            Revision::TemplateGeneration(wanted) => {
+                direct(&|pod| wanted.is_some() && pod.template_generation == *wanted)
             }
-            Revision::TemplateGeneration(wanted) => direct
-                .iter()
-                .map(|pod| (*pod, is(wanted.is_some() && pod.template_generation == *wanted)))
-                .collect(),
-            Revision::Any => direct.iter().map(|pod| (*pod, Belonging::Current)).collect(),
+            Revision::Any => direct(&|_| true),
             Revision::NoPods => Vec::new(),
         }
+    }
+
+    /// Those of [`Crowd::pods_of`] that are made from the present spec.
+    pub(crate) fn current_pods_of(&self, workload: &Workload) -> impl Iterator<Item = &'a Pod> + use<'a> {
+        let pods = self.pods_of(workload).into_iter();
+        pods.filter(|(_, belonging)| *belonging == Belonging::Current).map(|(pod, _)| pod)
     }
 
     /// What was said about the object of this uid.

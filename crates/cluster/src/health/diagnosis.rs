@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::finding::{Finding, findings};
 use crate::status::without_pod;
 
-use super::{Belonging, Crowd, Event, Exit, Pod, Problem, Workload};
+use super::{Crowd, Event, Exit, Pod, Problem, Workload};
 
 /// Names of pods that are kept; the rest is counted.
 const NAMES: usize = 5;
@@ -69,36 +69,37 @@ pub struct LogTail {
     pub lines: Vec<String>,
 }
 
-/// What is wrong with the pods that belong to the present spec of `workload`, the gravest first.
-pub(super) fn diagnose(workload: &Workload, crowd: &Crowd<'_>) -> Vec<Diagnosis> {
-    let pods = crowd.pods_of(workload).into_iter();
-    let mut mine: Vec<&Pod> =
-        pods.filter(|(_, belonging)| *belonging == Belonging::Current).map(|(pod, _)| pod).collect();
-    mine.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut all: Vec<Diagnosis> = Vec::new();
-    for pod in mine {
-        let mut about = crowd.said_of(&pod.uid).to_vec();
-        about.sort_by_key(|event| event.last);
-        for finding in findings(pod, &about) {
-            add(&mut all, pod, finding, &about);
+impl Crowd<'_> {
+    /// What is wrong with the pods that belong to the present spec of `workload`, the gravest first.
+    #[must_use]
+    pub fn diagnose(&self, workload: &Workload) -> Vec<Diagnosis> {
+        let mut mine: Vec<&Pod> = self.current_pods_of(workload).collect();
+        mine.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut all: Vec<Diagnosis> = Vec::new();
+        for pod in mine {
+            let mut about = self.said_of(&pod.uid).to_vec();
+            about.sort_by_key(|event| event.last);
+            for finding in findings(pod, &about) {
+                add(&mut all, pod, finding, &about);
+            }
         }
+        all.extend(uncreated(workload, self));
+        if all.is_empty() {
+            all.extend(warning(workload, self));
+        }
+        all.sort_by_key(|diagnosis| (diagnosis.problem, diagnosis.container.clone()));
+        let mut told: Vec<Event> = Vec::new();
+        for diagnosis in &mut all {
+            diagnosis.repeated = diagnosis.events.iter().map(|event| event.count).max().unwrap_or(0);
+            let Diagnosis { events, reason, message, .. } = diagnosis;
+            events.retain(|event| !told.contains(event) && says_more(event, reason, message));
+            events.sort_by_key(|event| event.last);
+            let surplus = events.len().saturating_sub(EVENTS);
+            events.drain(..surplus);
+            told.extend(events.iter().cloned());
+        }
+        all
     }
-    all.extend(uncreated(workload, crowd));
-    if all.is_empty() {
-        all.extend(warning(workload, crowd));
-    }
-    all.sort_by_key(|diagnosis| (diagnosis.problem, diagnosis.container.clone()));
-    let mut told: Vec<Event> = Vec::new();
-    for diagnosis in &mut all {
-        diagnosis.repeated = diagnosis.events.iter().map(|event| event.count).max().unwrap_or(0);
-        let Diagnosis { events, reason, message, .. } = diagnosis;
-        events.retain(|event| !told.contains(event) && says_more(event, reason, message));
-        events.sort_by_key(|event| event.last);
-        let surplus = events.len().saturating_sub(EVENTS);
-        events.drain(..surplus);
-        told.extend(events.iter().cloned());
-    }
-    all
 }
 
 /// Whether an Event tells a person more than the reason and the message that are told anyway.

@@ -9,7 +9,6 @@
 //! is not and when that is final.
 
 mod logs;
-mod packed;
 mod seen;
 mod slot;
 mod sources;

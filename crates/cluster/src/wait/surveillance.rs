@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::packed::Packed;
 use super::seen::{Reduce, Seen};
 use super::sources::{Break, Change};
 use crate::health::{Crowd, Event, Pod, ReplicaSet};
+use crate::packed::Packed;
 
 /// Warnings kept per namespace.
 const EVENTS: usize = 1000;

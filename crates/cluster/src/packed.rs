@@ -1,4 +1,5 @@
-//! Pods by the ten thousand, for hours, in a third of their room: as text, until somebody asks.
+//! Values in a third of their room: as text, until somebody asks. Pods by the ten thousand, and a lease on each of a thousand
+//! clusters, may be kept for hours.
 
 use std::marker::PhantomData;
 
@@ -6,14 +7,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// A value as JSON.
-pub(super) struct Packed<T> {
+pub(crate) struct Packed<T> {
     json: Box<[u8]>,
     of: PhantomData<fn() -> T>,
 }
 
 impl<T: Serialize + DeserializeOwned> Packed<T> {
     /// The value that was packed; there always is one.
-    pub(super) fn unpack(&self) -> Option<T> {
+    pub(crate) fn unpack(&self) -> Option<T> {
         serde_json::from_slice(&self.json).ok()
     }
 }
@@ -30,7 +31,7 @@ impl<T: Serialize + DeserializeOwned> From<T> for Packed<T> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::health::{Pod, ReplicaSet};
@@ -39,7 +40,10 @@ mod tests {
     fn what_is_packed_comes_back_whole() {
         let exit = json!({"exitCode": 137, "signal": 9, "reason": "OOMKilled", "message": "a\n\u{1f980}",
             "finishedAt": "2026-11-20T10:00:30Z"});
-        let container = |name: &str, state: serde_json::Value, last: serde_json::Value| json!({"name": name, "ready": name == "a", "restartCount": 3, "state": state, "lastState": last});
+        let container = |name: &str, state: Value, last: Value| {
+            let ready = name == "a";
+            json!({"name": name, "ready": ready, "restartCount": 3, "state": state, "lastState": last})
+        };
         let owner = json!([{"uid": "set", "kind": "ReplicaSet", "controller": true}]);
         let full = json!({
             "metadata": {"name": "web-1", "uid": "u", "ownerReferences": owner, "deletionTimestamp": "2026-11-20T10:00:00Z",
